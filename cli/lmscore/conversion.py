@@ -1,0 +1,106 @@
+"""A GGUF file into a transformers model and tokenizer, and those into a folder of safetensors.
+
+The reading is transformers' own. This module makes it quick, and restores what it leaves out: how
+the text is cut before its byte pairs are merged. It knows no catalogue, no cache and no network.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import LmscoreError
+
+# llama.cpp names the rule by which a byte-level vocabulary cuts text before merging. These vocabularies were trained
+# with every digit on its own; transformers does not know the names and would let "  12" keep its spaces apart.
+SINGLE_DIGIT_RULES = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
+PLAIN_RULES = frozenset({"gpt-2", "default"})
+RULE_FIELDS = ("tokenizer.ggml.model", "tokenizer.ggml.pre")
+
+
+def read_gguf(path: Path, dtype: Any) -> tuple[Any, Any]:
+    """Load a GGUF file as a dense transformers model and its tokenizer.
+
+    Args:
+        path: the file.
+        dtype: the ``torch.dtype`` its blocks are unpacked into.
+
+    Returns:
+        ``(model, tokenizer)``, as transformers' Auto classes give them.
+
+    Raises:
+        ValueError, KeyError: transformers cannot read this file.
+        LmscoreError: the file is not a GGUF, or its vocabulary is cut by a rule nobody here knows.
+    """
+    with path.open("rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise LmscoreError(f"{path} is not a GGUF file; check the download, or name a folder with safetensors")
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    with _each_part_read_once():
+        tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+        _restore_cutting_rule(tokenizer, path)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(path.parent),
+            gguf_file=path.name,
+            dtype=dtype,
+            quantization_config=GgufConfig(dequantize=True),  # type: ignore[no-untyped-call]
+        )
+    return model, tokenizer
+
+
+def convert_gguf(path: Path, folder: Path) -> None:
+    """Write a GGUF file into `folder` as float32 safetensors, configuration and tokenizer."""
+    import torch
+
+    model, tokenizer = read_gguf(path, torch.float32)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _each_part_read_once() -> Iterator[None]:
+    """Let transformers parse the file once instead of three times, and without a slow memmap slice for each string.
+
+    Only speed hangs on this: where a later transformers no longer asks gguf for these names, nothing changes.
+    """
+    import gguf
+    import numpy as np
+
+    class PlainArrayReader(gguf.GGUFReader):
+        @property
+        def data(self) -> Any:
+            return self._array
+
+        @data.setter
+        def data(self, mapped: Any) -> None:
+            self._array = mapped.view(np.ndarray)  # a memmap copies its attributes into each of a million slices
+
+    before = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader = functools.cache(PlainArrayReader)
+    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = before
+
+
+def _restore_cutting_rule(tokenizer: Any, path: Path) -> None:
+    import gguf
+    from tokenizers import pre_tokenizers
+
+    fields = gguf.GGUFReader(str(path)).fields
+    model, rule = (fields[key].contents() if key in fields else None for key in RULE_FIELDS)
+    if model != "gpt2" or rule is None or rule in PLAIN_RULES:
+        return
+    backend = tokenizer.backend_tokenizer
+    if rule in SINGLE_DIGIT_RULES:
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
+    elif isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
+        # transformers puts a Sequence here for each rule it knows, and a bare ByteLevel for one it does not.
+        raise LmscoreError(
+            f"{path}: its vocabulary cuts text by the rule {rule!r}, which transformers does not know, so the tokens "
+            "would be wrong; use the model's safetensors instead"
+        )

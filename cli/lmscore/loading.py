@@ -1,0 +1,293 @@
+"""From what a user names to a model and its tokenizer: a catalogue name, a hub id, a folder, a GGUF file.
+
+The edge where other people's errors become one line each. Knows nothing of texts and scores.
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import catalogue, download
+from .errors import LmscoreError
+from .tokenization import Tokenizer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
+# Endings of classes that predict the next token; an encoder or a classifier loads without complaint otherwise.
+CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model a user asked for, and how to run it."""
+
+    name: str = catalogue.DEFAULT_MODEL
+    revision: str | None = None
+    trust_remote_code: bool = False
+    dtype: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a model lies on this disk, and which revision it is."""
+
+    path: Path
+    revision: str | None
+
+
+def load(choice: Choice, report: download.Report = download.silent) -> tuple[Any, Tokenizer, str | None]:
+    """Find, check and load a model.
+
+    Returns:
+        ``(model, tokenizer, revision)``: a transformers model on its device, ready to run.
+
+    Raises:
+        LmscoreError: it is not found, gated, not a causal language model, damaged, without a tokenizer, too large, or
+            its weights are pickle.
+    """
+    device = _device(choice.device)
+    found = find(choice, report)
+    with _quiet_transformers():
+        if found.path.suffix == ".gguf":
+            model, tokenizer = _load_gguf(choice, found.path, device)
+        else:
+            tokenizer = _load_tokenizer(choice, found.path)
+            model = _load_folder(choice, found.path, device)
+    return model, _read_tokenizer(choice.name, tokenizer), found.revision
+
+
+def find(choice: Choice, report: download.Report = download.silent) -> Found:
+    """The folder or GGUF file a model's name stands for, fetched first if need be.
+
+    Raises:
+        LmscoreError: there is no such model, or it cannot be had.
+    """
+    if entry := catalogue.CATALOGUE.get(choice.name):
+        return Found(download.fetch(entry, report), entry.requirement)
+    path = Path(choice.name).expanduser()
+    if path.suffix in PICKLES and path.is_file():
+        raise _pickled(choice.name, path.name)
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return Found(path, None)
+    if path.is_file():
+        raise LmscoreError(f"{path} is a file; --model takes a folder with safetensors, a .gguf file or a hub id")
+    if choice.name.startswith((".", "~")) or path.is_absolute() or path.suffix == ".gguf" or choice.name.count("/") > 1:
+        raise LmscoreError(f"there is no model at {choice.name}; give a folder, a .gguf file, a hub id or a catalogue name")
+    return _from_hub(choice)
+
+
+def _from_hub(choice: Choice) -> Found:
+    import huggingface_hub as hub
+    from huggingface_hub import errors
+
+    what = f"{choice.name}@{choice.revision}" if choice.revision else choice.name
+    known = ", ".join(catalogue.CATALOGUE)
+    wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
+    try:
+        folder = hub.snapshot_download(
+            choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]
+        )
+    except errors.GatedRepoError as err:
+        raise LmscoreError(
+            f"{what} is gated: accept its terms on its hub page, then run `hf auth login` or set HF_TOKEN"
+        ) from err
+    except errors.RevisionNotFoundError as err:
+        raise LmscoreError(f"{choice.name} has no revision {choice.revision}; see its history on the hub") from err
+    except errors.RepositoryNotFoundError as err:
+        raise LmscoreError(
+            f"no model {what}: it is in neither the catalogue ({known}) nor this folder, and the hub knows none of that "
+            "name (a private one needs HF_TOKEN)"
+        ) from err
+    except errors.HFValidationError as err:
+        raise LmscoreError(f"no model {what!r}: not in the catalogue ({known}), not a folder, not a hub id") from err
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError) as err:
+        raise LmscoreError(
+            f"{what} is not on this disk and the hub cannot be reached (offline?); the catalogue ({known}), a local "
+            "folder or a .gguf file need no hub"
+        ) from err
+    except (errors.HfHubHTTPError, OSError) as err:
+        raise LmscoreError(f"cannot fetch {what} from the hub: {_first_line(err)}") from err
+    return Found(Path(folder), Path(folder).name)
+
+
+def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    weights = _check_weights(choice.name, folder)
+    with _translated(f"{choice.name}: cannot read its configuration"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=choice.trust_remote_code, local_files_only=True)
+    _check_causal(choice.name, config)
+    dtype = _dtype(choice.dtype, device, config)
+    _check_memory(choice.name, weights * dtype.itemsize, device)
+    with _translated(f"{choice.name}: cannot load its weights"):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=choice.trust_remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    if missing := sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"]):
+        raise LmscoreError(
+            f"{choice.name}: its weights lack {missing[0]} (of {len(missing)} missing), so part of it would be random; "
+            "not a whole causal language model"
+        )
+    return _placed(model, device)
+
+
+def _load_gguf(choice: Choice, path: Path, device: torch.device) -> tuple[Any, Any]:
+    from .conversion import read_gguf
+
+    dtype = torch.float32 if choice.dtype == "auto" else DTYPES[choice.dtype]
+    with _translated(f"{path}: transformers cannot read this GGUF"):
+        model, tokenizer = read_gguf(path, dtype)
+    return _placed(model, device), tokenizer
+
+
+def _load_tokenizer(choice: Choice, folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    if not (folder / "config.json").is_file():
+        raise LmscoreError(f"{choice.name} has no config.json, so it is not a model in transformers' layout")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise LmscoreError(f"{choice.name} has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
+    with _translated(f"{choice.name}: cannot read its tokenizer"):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=choice.trust_remote_code, local_files_only=True)
+
+
+def _read_tokenizer(name: str, tokenizer: Any) -> Tokenizer:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise LmscoreError(f"{name}: its tokenizer has no tokenizer.json (a fast tokenizer); without it no token's bytes are known")
+    return Tokenizer(backend, tokenizer.bos_token_id, tokenizer.eos_token_id)
+
+
+def _check_weights(name: str, folder: Path) -> int:
+    """The number of parameters in a folder's safetensors, whose headers must agree with their sizes."""
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
+        if pickled:
+            raise _pickled(name, pickled[0])
+        raise LmscoreError(
+            f"{name} holds no safetensors; if its weights are pickle (.bin), which can run code when opened, convert them "
+            "where you trust them: save_pretrained() writes safetensors"
+        )
+    count = 0
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+        except (SafetensorError, OSError) as err:
+            raise LmscoreError(f"{path} is damaged or cut short ({_first_line(err)}); fetch it again") from err
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        with _translated(f"{index} cannot be read"):
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if lacking := sorted(shards - {path.name for path in files}):
+            raise LmscoreError(f"{name} lacks {lacking[0]} (of {len(shards)} shards); fetch it again")
+    return count
+
+
+def _check_causal(name: str, config: Any) -> None:
+    classes = config.architectures or []
+    if getattr(config, "is_encoder_decoder", False) or (
+        classes and not any(architecture.endswith(CAUSAL_CLASSES) for architecture in classes)
+    ):
+        kind = classes[0] if classes else config.model_type
+        raise LmscoreError(f"{name} is a {kind}, not a causal language model; lmscore scores with models that predict the next token")
+
+
+def _check_memory(name: str, needed: int, device: torch.device) -> None:
+    import psutil
+
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if needed > free:
+        raise LmscoreError(
+            f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            "a smaller model or --dtype bfloat16 needs less"
+        )
+
+
+def _device(wanted: str) -> torch.device:
+    """``auto`` takes CUDA, then Apple's MPS, then the CPU."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(kind for kind, present in there.items() if present))
+    if not there.get(wanted.partition(":")[0], False):
+        present = ", ".join(kind for kind, present in there.items() if present)
+        raise LmscoreError(f"there is no {wanted} device that this torch can use; it has: {present}")
+    return torch.device(wanted)
+
+
+def _dtype(wanted: str, device: torch.device, config: Any) -> torch.dtype:
+    """``auto``: float32 on a CPU, the checkpoint's own on an accelerator."""
+    if wanted != "auto":
+        return DTYPES[wanted]
+    own = getattr(config.get_text_config(), "dtype", None)
+    return own if device.type != "cpu" and isinstance(own, torch.dtype) else torch.float32
+
+
+def _placed(model: Any, device: torch.device) -> Any:
+    with _translated("cannot move the model to its device"):
+        return model.to(device).eval()
+
+
+def _pickled(name: str, file: str) -> LmscoreError:
+    return LmscoreError(
+        f"{name} has only pickle weights ({file}), which can run code when opened; convert them where you trust them: "
+        "AutoModelForCausalLM.from_pretrained(...).save_pretrained(...) writes safetensors"
+    )
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """What a library says when it cannot load something, as one line; the cause stays attached."""
+    try:
+        yield
+    except LmscoreError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as err:
+        raise LmscoreError(f"{what}: out of memory; a smaller model or --dtype bfloat16 needs less") from err
+    except Exception as err:  # transformers and tokenizers raise every kind here, bare Exception included
+        said = str(err)
+        if "trust_remote_code" in said:
+            raise LmscoreError(
+                f"{what}: it brings Python code of its own; read that code, then add --trust-remote-code to run it"
+            ) from err
+        if "allocate memory" in said:
+            raise LmscoreError(f"{what}: out of memory; a smaller model or --dtype bfloat16 needs less") from err
+        raise LmscoreError(f"{what}: {_first_line(err)}") from err
+
+
+def _first_line(err: BaseException) -> str:
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(err).__name__
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and advice from transformers: lmscore says itself what matters."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,245 @@
+"""The records that travel through lmscore: a text goes in, a score or a ranking comes out.
+
+Knows no torch, no files and no terminal. Log-probabilities are natural logarithms (nats) everywhere.
+Derived figures are properties, so that no number is stored twice.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+Boundary = Literal["joint", "separate"]
+Measure = Literal["sum", "mean", "byte", "pmi"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to score, byte for byte as it stands.
+
+    Attributes:
+        text: what is scored.
+        context: what stands directly before it; it conditions the text and adds nothing to the total.
+        origin: where the text came from, for messages ("words.txt, line 3").
+        index: its position in the input it came from, from 0.
+    """
+
+    text: str
+    context: str | None = None
+    origin: str = "the text"
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How texts are read and what is read out for each token.
+
+    Attributes:
+        eos: score the end symbol as a last token.
+        parse_special: let a string such as ``<|endoftext|>`` in a text be the symbol it names.
+        boundary: ``joint`` tokenizes context and text together, ``separate`` apart.
+        stride: how far a window moves on, in tokens, when a text is longer than the model's
+            context; None is half the window.
+        rank: also read out each token's rank.
+        entropy: also read out the entropy of the distribution each token was drawn from.
+        top: also read out this many of the likeliest tokens at each position.
+    """
+
+    eos: bool = False
+    parse_special: bool = False
+    boundary: Boundary = "joint"
+    stride: int | None = None
+    rank: bool = False
+    entropy: bool = False
+    top: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token the model might have expected, with its log-probability in nats."""
+
+    id: int
+    token: str
+    bytes: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a scored text.
+
+    Attributes:
+        index: its place among the text's tokens, from 0 (context and start symbol not counted).
+        id: its number in the vocabulary.
+        token: its text; bytes that are no whole character stand as ``\\xf0``.
+        bytes: the bytes of the text that it holds; empty for the end symbol.
+        start, end: byte offsets into the UTF-8 text. ``start`` is negative where the token also
+            holds bytes of the context.
+        logprob: log P(token | everything before it) in nats; None where nothing stands before it.
+        rank: 1 + the number of vocabulary entries with a strictly greater logit, if asked for.
+        entropy: of the whole next-token distribution at this place, nats, if asked for.
+        straddles: holds bytes of both the context and the text.
+        top: the likeliest tokens at this place, likeliest first, if asked for.
+    """
+
+    index: int
+    id: int
+    token: str
+    bytes: bytes
+    start: int
+    end: int
+    logprob: float | None
+    rank: int | None = None
+    entropy: float | None = None
+    straddles: bool = False
+    top: tuple[Alternative, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a number was got: which weights, at which precision, where, after which start symbol."""
+
+    name: str
+    revision: str | None
+    dtype: str
+    device: str
+    bos_id: int | None
+    bos_token: str | None
+    bos_source: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A text with the log-probability of each of its tokens, and what adds up from them.
+
+    Attributes:
+        text, context: as they were given.
+        tokens: the text's tokens in order; a context's tokens are not among them.
+        windows: how many overlapping windows the model read the text in (1: it fits whole).
+        min_context: the fewest tokens that stood before any token whose window did not reach back
+            to the beginning; None where nothing was cut off.
+        model: how the numbers were got.
+
+    All log-probabilities are in nats. A figure that does not exist (no token was scored, or a
+    perplexity beyond float64) is None, never 0.
+    """
+
+    text: str
+    context: str | None
+    tokens: tuple[Token, ...]
+    windows: int
+    min_context: int | None
+    model: Provenance
+
+    @cached_property
+    def logprobs(self) -> tuple[float, ...]:
+        """The log-probabilities that exist, in order: the ones the total adds up."""
+        return tuple(token.logprob for token in self.tokens if token.logprob is not None)
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens were scored."""
+        return len(self.logprobs)
+
+    @property
+    def num_unscored(self) -> int:
+        """How many tokens have no log-probability, because nothing stands before them."""
+        return len(self.tokens) - self.num_tokens
+
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of the scored text: those of unscored tokens are left out."""
+        unscored = sum(token.end - max(token.start, 0) for token in self.tokens if token.logprob is None)
+        return len(self.text.encode()) - unscored
+
+    @cached_property
+    def total_logprob(self) -> float | None:
+        """Σ log P(x_i | x_<i) over the scored tokens, summed in float64 without rounding on the way."""
+        return math.fsum(self.logprobs) if self.logprobs else None
+
+    @property
+    def mean_logprob(self) -> float | None:
+        """total / scored tokens."""
+        return None if self.total_logprob is None else self.total_logprob / self.num_tokens
+
+    @property
+    def byte_logprob(self) -> float | None:
+        """total / UTF-8 bytes of the scored text."""
+        return None if self.total_logprob is None or not self.num_bytes else self.total_logprob / self.num_bytes
+
+    @property
+    def perplexity(self) -> float | None:
+        """exp(-mean)."""
+        try:
+            return None if self.mean_logprob is None else math.exp(-self.mean_logprob)
+        except OverflowError:
+            return None
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """-total / (ln 2 · UTF-8 bytes of the scored text)."""
+        return None if self.byte_logprob is None else -self.byte_logprob / math.log(2)
+
+    @cached_property
+    def weakest(self) -> Token | None:
+        """The token with the lowest log-probability; the first of them on a tie."""
+        scored = [token for token in self.tokens if token.logprob is not None]
+        return min(scored, key=lambda token: token.logprob or 0.0, default=None)
+
+    @property
+    def weakest_share(self) -> float | None:
+        """The weakest token's part of the total; None where the total is 0 or does not exist."""
+        if self.weakest is None or self.weakest.logprob is None or not self.total_logprob:
+            return None
+        return self.weakest.logprob / self.total_logprob
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One candidate's standing in a ranking.
+
+    Attributes:
+        place: from 1; candidates that are tied share one.
+        index: its position in the input, from 0.
+        score: the candidate scored after the ranking's context.
+        pmi: log P(candidate | context) - log P(candidate | start symbol), nats, if asked for.
+        margin: distance to the first place, in the measure the ranking is by; 0 for the first.
+        share: exp(total) / Σ exp(total) over the candidates.
+        tied: too close to a neighbour for the arithmetic to tell them apart.
+    """
+
+    place: int
+    index: int
+    score: Score
+    pmi: float | None
+    margin: float
+    share: float
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates in order of place.
+
+    Attributes:
+        context: what stands before every candidate.
+        by: the measure the order follows.
+        candidates: best first; within a tie, in input order.
+        flips: for each other measure at hand that has a different winner, that winner's index.
+    """
+
+    context: str | None
+    by: Measure
+    candidates: tuple[Candidate, ...]
+    flips: Mapping[Measure, int]
+
+    @property
+    def tied(self) -> bool:
+        """Whether the first place is shared, so that there is no winner."""
+        return self.candidates[0].tied
+
+    @property
+    def winner(self) -> int | None:
+        """The winner's position in the input, from 0; None on a tie for the first place."""
+        return None if self.tied else self.candidates[0].index
