@@ -1,32 +1,269 @@
-"""The commands: each opens, calls and shows. And `run`, where the one kind of expected failure becomes one line."""
+"""The commands: each opens, calls and shows. And `run`, where the one kind of expected failure becomes one line.
+
+Knows everyone; computes nothing.
+"""
 
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
 from itertools import chain
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from . import __version__, catalogue, download, files
+from . import __version__, catalogue, download, files, hints, show, terminal
 from . import options as opt
 from .errors import LmscoreError
-from .records import Ranking, Reading, Score, Text
+from .records import Ranking, Reading, Text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from .scorer import Scorer
 
 log = logging.getLogger(__name__)
+Record = TypeVar("Record")
 
 app = typer.Typer(
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Every number is in nats and says after which start symbol it holds. `lmscore score --help` has examples.",
 )
-models_app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
+
+
+def run() -> int:
+    """Run the command line, and give its exit code. The only place that catches an expected failure."""
+    try:
+        app(prog_name="lmscore")
+    except LmscoreError as err:
+        terminal.say("error", str(err))
+        return 1
+    except files.ClosedPipe:
+        return 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+    return 0
+
+
+@app.callback()
+def lmscore(version: opt.VersionOpt = False) -> None:
+    """What a language model makes of a text: token by token, summed, and ranked."""
+    if version:
+        print("lmscore", __version__)
+        for package in ("torch", "transformers"):
+            print(package, metadata.version(package))
+        raise typer.Exit()
+
+
+@app.command()
+def score(
+    texts: opt.TextsArg = None,
+    file: opt.FileOpt = None,
+    whole: opt.WholeOpt = False,
+    context: opt.ContextOpt = None,
+    top: opt.TopTokensOpt = 0,
+    model: opt.ModelOpt = opt.MODEL,
+    revision: opt.RevisionOpt = None,
+    trust_remote_code: opt.TrustOpt = False,
+    dtype: opt.DTypeOpt = opt.DType.auto,
+    device: opt.DeviceOpt = opt.Device.auto,
+    threads: opt.ThreadsOpt = None,
+    bos: opt.BosOpt = None,
+    eos: opt.EosOpt = False,
+    parse_special: opt.ParseSpecialOpt = False,
+    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    stride: opt.StrideOpt = None,
+    json: opt.JsonOpt = False,
+    format: opt.FormatOpt = None,
+    tokens: opt.TokensOpt = True,
+    rank: opt.RankOpt = False,
+    entropy: opt.EntropyOpt = False,
+    unit: opt.UnitOpt = opt.Unit.nats,
+    output: opt.OutOpt = None,
+    color: opt.ColorOpt = opt.Color.auto,
+    quiet: opt.QuietOpt = False,
+    verbose: opt.VerboseOpt = False,
+) -> None:
+    """Score texts: each token's log-probability given all before it, the total, and the weakest token.
+
+    - `lmscore score "The cat sat"`
+
+    - `lmscore score " sat" --context "The cat" --top 3`
+
+    - `lmscore score --json --file lines.txt | jq .perplexity`
+    """
+    style = show.Style(opt.Format.of(format, json, output), tokens, unit=unit, color=color.wanted)
+    rank = rank or style.format is opt.Format.table
+    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
+    terminal.listen(quiet, verbose)
+    source = _begun(_texts(texts or [], file, whole, context))
+    with files.output(output) as stream:
+        scorer = _open(
+            quiet,
+            model=model,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            dtype=dtype.value,
+            device=device.value,
+            bos=bos,
+            threads=threads,
+        )
+        scores = _timed(scorer.scores(source, reading), lambda score: score.num_tokens)
+        show.scores(scores, stream, style)
+
+
+@app.command()
+def rank(
+    file: opt.CandidatesArg,
+    context: opt.ContextOpt = None,
+    join: opt.JoinOpt = "",
+    by: opt.ByOpt = opt.Measure.sum,
+    top: opt.TopPlacesOpt = None,
+    input_format: opt.InputFormatOpt = None,
+    model: opt.ModelOpt = opt.MODEL,
+    revision: opt.RevisionOpt = None,
+    trust_remote_code: opt.TrustOpt = False,
+    dtype: opt.DTypeOpt = opt.DType.auto,
+    device: opt.DeviceOpt = opt.Device.auto,
+    threads: opt.ThreadsOpt = None,
+    bos: opt.BosOpt = None,
+    eos: opt.EosOpt = False,
+    parse_special: opt.ParseSpecialOpt = False,
+    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    stride: opt.StrideOpt = None,
+    json: opt.JsonOpt = False,
+    format: opt.FormatOpt = None,
+    tokens: opt.TokensOpt = True,
+    unit: opt.UnitOpt = opt.Unit.nats,
+    output: opt.OutOpt = None,
+    color: opt.ColorOpt = opt.Color.auto,
+    quiet: opt.QuietOpt = False,
+    verbose: opt.VerboseOpt = False,
+) -> None:
+    """Rank candidates by the log-probability that the model gives them, after a shared context.
+
+    - `lmscore rank candidates.txt --context "The capital of France is"`
+
+    - `lmscore rank groups.jsonl --json | jq .winner`
+
+    A line of groups.jsonl: `{"context": "2 + 2 =", "candidates": [" 4", " 5"]}`
+    """
+    style = show.Style(opt.Format.of(format, json, output), tokens, top, unit, color.wanted)
+    reading = Reading(eos, parse_special, boundary.value, stride)
+    terminal.listen(quiet, verbose)
+    groups = _hinted(_begun(_groups(file, input_format, context, join)))
+    with files.output(output) as stream:
+        scorer = _open(
+            quiet,
+            model=model,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            dtype=dtype.value,
+            device=device.value,
+            bos=bos,
+            threads=threads,
+        )
+        rankings = (scorer.rank(group, by=by.value, reading=reading) for group in groups)
+        show.rankings(_timed(rankings, _tokens_of), stream, style)
+
+
+@models_app.callback()
+def models(command: typer.Context, json: opt.ModelsJsonOpt = False) -> None:
+    """List the models lmscore knows by name, and what of them lies in its cache."""
+    if command.invoked_subcommand is None:
+        with files.output(None) as stream:
+            show.holdings(download.holdings(), stream, json)
+
+
+@models_app.command()
+def pull(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
+    """Fetch a model into the cache now, rather than when it is first used."""
+    entry = catalogue.entry(name)
+    with terminal.progress(quiet) as report:
+        print(download.fetch(entry, report))
+
+
+@models_app.command()
+def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
+    """Delete a model from the cache."""
+    terminal.listen(quiet, verbose=False)
+    download.remove(catalogue.entry(name))
+
+
+def _texts(texts: list[str], file: str | None, whole: bool, context: str | None) -> Iterator[Text]:
+    """The texts to score, from the one place that names them: the command line, a file, or standard input.
+
+    Raises:
+        typer.BadParameter: two places are named, or none.
+    """
+    if texts and file is not None:
+        raise typer.BadParameter("TEXT and --file exclude each other; give one of them")
+    if files.STDIN in texts:
+        if len(texts) > 1:
+            raise typer.BadParameter("- stands for standard input and takes no other TEXT beside it")
+        texts, file = [], files.STDIN
+    if not texts and file is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise typer.BadParameter('nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE')
+        file = files.STDIN
+    if file is None:
+        if whole:
+            raise typer.BadParameter("--whole is for --file and standard input; a TEXT is whole as it stands")
+        return files.texts_from_arguments(texts, context)
+    return files.whole_text(file, context) if whole else files.texts_from_file(file, context)
+
+
+def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
+    """The groups of candidates in a file.
+
+    Raises:
+        typer.BadParameter: a context for groups that bring their own.
+    """
+    by_name = opt.InputFormat.jsonl if file.endswith((".jsonl", ".ndjson")) else opt.InputFormat.lines
+    if (form or by_name) is opt.InputFormat.lines:
+        return files.groups_from_lines(file, context, join)
+    if context is not None:
+        raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')
+    return files.groups_from_jsonl(file, join)
+
+
+def _begun(records: Iterator[Record]) -> Iterator[Record]:
+    """Read the first record now, so that bad input is refused before a model is loaded."""
+    return chain([next(records)], records)
+
+
+def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
+    for group in groups:
+        for hint in hints.of_group(group):
+            log.warning("%s", hint)
+        yield group
+
+
+def _open(quiet: bool, **chosen: Any) -> "Scorer":
+    """Open the model that was chosen (`open_scorer` names the choices), and say how long that took."""
+    began = time.perf_counter()
+    with terminal.progress(quiet) as report:
+        from .scorer import open_scorer
+
+        scorer = open_scorer(**chosen, report=report)
+    log.info("loaded in %.1f s: %s", time.perf_counter() - began, scorer.provenance.sentence)
+    return scorer
+
+
+def _timed(records: Iterable[Record], tokens_of: Callable[[Record], int]) -> Iterator[Record]:
+    """Pass records on, and say at the end how fast they came."""
+    began, tokens = time.perf_counter(), 0
+    for record in records:
+        tokens += tokens_of(record)
+        yield record
+    seconds = time.perf_counter() - began
+    log.info("scored %d tokens in %.1f s: %.0f tokens a second", tokens, seconds, tokens / seconds)
+
+
+def _tokens_of(ranking: Ranking) -> int:
+    return sum(candidate.score.num_tokens for candidate in ranking.candidates)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .errors import LmscoreError
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -61,6 +63,17 @@ SMOLLM2 = Entry(
 )
 
 CATALOGUE: Mapping[str, Entry] = MappingProxyType({SMOLLM2.name: SMOLLM2})
+
+
+def entry(name: str) -> Entry:
+    """The entry for a short name.
+
+    Raises:
+        LmscoreError: the catalogue has no such name.
+    """
+    if name not in CATALOGUE:
+        raise LmscoreError(f"the catalogue has no model {name!r}; it has: {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
 
 
 def same_model(name: str) -> Entry | None:

@@ -42,10 +42,7 @@ def read_gguf(path: Path, dtype: Any) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
         _restore_cutting_rule(tokenizer, path)
         model = AutoModelForCausalLM.from_pretrained(
-            str(path.parent),
-            gguf_file=path.name,
-            dtype=dtype,
-            quantization_config=GgufConfig(dequantize=True),  # type: ignore[no-untyped-call]
+            str(path.parent), gguf_file=path.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
         )
     return model, tokenizer
 
@@ -54,9 +51,33 @@ def convert_gguf(path: Path, folder: Path) -> None:
     """Write a GGUF file into `folder` as float32 safetensors, configuration and tokenizer."""
     import torch
 
-    model, tokenizer = read_gguf(path, torch.float32)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet_transformers():
+        model, tokenizer = read_gguf(path, torch.float32)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and advice from transformers: lmscore says itself what matters."""
+    from transformers import modeling_gguf_pytorch_utils
+    from transformers.utils import logging
+
+    talk: Any = logging
+    reading: Any = modeling_gguf_pytorch_utils
+    verbosity, bars, tqdm = talk.get_verbosity(), talk.is_progress_bar_enabled(), getattr(reading, "tqdm", None)
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    if tqdm is not None:
+        reading.tqdm = talk.tqdm  # this module asks nobody whether a bar is wanted
+    try:
+        yield
+    finally:
+        talk.set_verbosity(verbosity)
+        if bars:
+            talk.enable_progress_bar()
+        if tqdm is not None:
+            reading.tqdm = tqdm
 
 
 @contextmanager
@@ -77,13 +98,14 @@ def _each_part_read_once() -> Iterator[None]:
         def data(self, mapped: Any) -> None:
             self._array = mapped.view(np.ndarray)  # a memmap copies its attributes into each of a million slices
 
+    names: Any = gguf
     before = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader = functools.cache(PlainArrayReader)
-    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
+    names.GGUFReader = functools.cache(PlainArrayReader)
+    names.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
     try:
         yield
     finally:
-        gguf.GGUFReader, gguf.get_tensor_name_map = before
+        names.GGUFReader, names.get_tensor_name_map = before
 
 
 def _restore_cutting_rule(tokenizer: Any, path: Path) -> None:

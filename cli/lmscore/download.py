@@ -17,10 +17,11 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from .catalogue import Entry
+from .catalogue import CATALOGUE, Entry
 from .errors import LmscoreError
 
 # A part of every folder's name: raise it when the conversion changes, and old conversions are made anew.
@@ -43,6 +44,25 @@ def cache_root() -> Path:
 
     chosen = os.environ.get("LMSCORE_CACHE")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lmscore", appauthor=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A catalogue model, and the folder it lies in if it is in the cache."""
+
+    entry: Entry
+    folder: Path | None
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk; 0 where it is not in the cache."""
+        return size_on_disk(self.folder) if self.folder else 0
+
+
+def holdings() -> Iterator[Holding]:
+    """Each model of the catalogue, and whether the cache holds it."""
+    for entry in CATALOGUE.values():
+        yield Holding(entry, cached(entry))
 
 
 def cached(entry: Entry) -> Path | None:
@@ -269,5 +289,7 @@ def _disk_errors(entry: Entry) -> Iterator[None]:
         raise LmscoreError(f"cannot keep {entry.name} in {cache_root()}: {what}") from err
     except Exception as err:  # safetensors reports a failed write as its own SafetensorError
         if "No space left on device" in str(err):
-            raise LmscoreError(f"cannot keep {entry.name} in {cache_root()}: the disk is full; free some space") from err
+            raise LmscoreError(
+                f"cannot keep {entry.name} in {cache_root()}: the disk is full; free some space"
+            ) from err
         raise

@@ -5,6 +5,7 @@ attention mask: a causal model does not look there, and lengths, never ids, say 
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,9 +46,9 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What the model says of one token: nats, and what else was asked for."""
+    """What the model says of one token: nats (None where nothing stands before it), and what else was asked for."""
 
-    logprob: float
+    logprob: float | None
     rank: int | None
     entropy: float | None
     top: tuple[tuple[int, float], ...] | None
@@ -118,10 +119,12 @@ def _read(network: Network, batch: Batch, cache: Any, wanted: Wanted) -> Iterato
         cache.batch_repeat_interleave(height)
     hidden = network.body(ids.to(network.device), cache)  # [B, T, H]
     # Each scored token is expected at the row before it.
-    before = [(row, t) for row, window in enumerate(batch.windows) for t in range(window.first - 1 - skip, lengths[row])]
+    before = [
+        (row, t) for row, window in enumerate(batch.windows) for t in range(window.first - 1 - skip, lengths[row])
+    ]
     hidden = hidden[torch.tensor(before, device=network.device).unbind(-1)]  # [N, H]
     targets = torch.tensor([id for window in batch.windows for id in window.scored], device=network.device)  # [N]
-    chunks = zip(hidden.split(HEAD_ROWS), targets.split(HEAD_ROWS), strict=True)
+    chunks = zip(torch.split(hidden, HEAD_ROWS), torch.split(targets, HEAD_ROWS), strict=True)
     return iter([readout for rows, ids in chunks for readout in read_out(network.head(rows), ids, wanted)])
 
 
@@ -206,11 +209,17 @@ def shares_stems(network: Network) -> bool:
         return shared.shape == plain[:, 4:].shape and _close(shared, plain[:, 4:])
 
 
+def _cache_argument(module: Any) -> str:
+    """What a module's forward calls its cache: transformers renames `past_key_values`, model by model."""
+    return "cache" if "cache" in inspect.signature(module.forward).parameters else "past_key_values"
+
+
 class _Split:
     """Body and output head apart, so that only the rows that are scored meet the vocabulary."""
 
     def __init__(self, model: Any) -> None:
         self._body = model.base_model
+        self._cache_argument = _cache_argument(self._body)
         self._output = model.get_output_embeddings()
         config = model.config.get_text_config()
         # What some families do to their logits: Cohere multiplies, Granite divides, Gemma 2 caps.
@@ -218,7 +227,8 @@ class _Split:
         self._cap = getattr(config, "final_logit_softcapping", None)
 
     def body(self, ids: Tensor, cache: Any) -> Tensor:
-        hidden: Tensor = self._body(input_ids=ids, past_key_values=cache, use_cache=cache is not None).last_hidden_state
+        held = {self._cache_argument: cache, "use_cache": cache is not None}
+        hidden: Tensor = self._body(input_ids=ids, **held).last_hidden_state
         return hidden
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -231,9 +241,11 @@ class _Whole:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._cache_argument = _cache_argument(model)
 
     def body(self, ids: Tensor, cache: Any) -> Tensor:
-        logits: Tensor = self._model(input_ids=ids, past_key_values=cache, use_cache=cache is not None).logits
+        held = {self._cache_argument: cache, "use_cache": cache is not None}
+        logits: Tensor = self._model(input_ids=ids, **held).logits
         return logits
 
     def head(self, logits: Tensor) -> Tensor:

@@ -135,9 +135,11 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(path).open("rb")
+        stream = Path(path).open("rb")  # noqa: SIM115  closed below: only its opening is explained here
     except FileNotFoundError as err:
-        raise LmscoreError(f"there is no file {path}; to score those words themselves, give them without --file") from err
+        raise LmscoreError(
+            f"there is no file {path}; to score those words themselves, give them without --file"
+        ) from err
     except IsADirectoryError as err:
         raise LmscoreError(f"{path} is a folder; name a file in it") from err
     except OSError as err:
@@ -246,4 +248,3 @@ def _take_mode(part: Path, path: Path) -> None:
         mask = os.umask(0)
         os.umask(mask)
         part.chmod(0o666 & ~mask)
-

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from . import catalogue, download
+from .conversion import quiet_transformers, read_gguf
 from .errors import LmscoreError
 from .tokenization import Tokenizer
 
@@ -55,7 +56,7 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Any
     """
     device = _device(choice.device)
     found = find(choice, report)
-    with _quiet_transformers():
+    with quiet_transformers():
         if found.path.suffix == ".gguf":
             model, tokenizer = _load_gguf(choice, found.path, device)
         else:
@@ -80,7 +81,9 @@ def find(choice: Choice, report: download.Report = download.silent) -> Found:
     if path.is_file():
         raise LmscoreError(f"{path} is a file; --model takes a folder with safetensors, a .gguf file or a hub id")
     if choice.name.startswith((".", "~")) or path.is_absolute() or path.suffix == ".gguf" or choice.name.count("/") > 1:
-        raise LmscoreError(f"there is no model at {choice.name}; give a folder, a .gguf file, a hub id or a catalogue name")
+        raise LmscoreError(
+            f"there is no model at {choice.name}; give a folder, a .gguf file, a hub id or a catalogue name"
+        )
     return _from_hub(choice)
 
 
@@ -103,8 +106,8 @@ def _from_hub(choice: Choice) -> Found:
         raise LmscoreError(f"{choice.name} has no revision {choice.revision}; see its history on the hub") from err
     except errors.RepositoryNotFoundError as err:
         raise LmscoreError(
-            f"no model {what}: it is in neither the catalogue ({known}) nor this folder, and the hub knows none of that "
-            "name (a private one needs HF_TOKEN)"
+            f"no model {what}: it is in neither the catalogue ({known}) nor this folder, and the hub knows none of "
+            "that name (a private one needs HF_TOKEN)"
         ) from err
     except errors.HFValidationError as err:
         raise LmscoreError(f"no model {what!r}: not in the catalogue ({known}), not a folder, not a hub id") from err
@@ -128,7 +131,9 @@ def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
     dtype = _dtype(choice.dtype, device, config)
     _check_memory(choice.name, weights * dtype.itemsize, device)
     with _translated(f"{choice.name}: cannot load its weights"):
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model: Any
+        info: Any
+        model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder,
             config=config,
             dtype=dtype,
@@ -146,8 +151,6 @@ def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
 
 
 def _load_gguf(choice: Choice, path: Path, device: torch.device) -> tuple[Any, Any]:
-    from .conversion import read_gguf
-
     dtype = torch.float32 if choice.dtype == "auto" else DTYPES[choice.dtype]
     with _translated(f"{path}: transformers cannot read this GGUF"):
         model, tokenizer = read_gguf(path, dtype)
@@ -168,7 +171,9 @@ def _load_tokenizer(choice: Choice, folder: Path) -> Any:
 def _read_tokenizer(name: str, tokenizer: Any) -> Tokenizer:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise LmscoreError(f"{name}: its tokenizer has no tokenizer.json (a fast tokenizer); without it no token's bytes are known")
+        raise LmscoreError(
+            f"{name}: its tokenizer has no tokenizer.json (a fast tokenizer); without it no token's bytes are known"
+        )
     return Tokenizer(backend, tokenizer.bos_token_id, tokenizer.eos_token_id)
 
 
@@ -182,8 +187,8 @@ def _check_weights(name: str, folder: Path) -> int:
         if pickled:
             raise _pickled(name, pickled[0])
         raise LmscoreError(
-            f"{name} holds no safetensors; if its weights are pickle (.bin), which can run code when opened, convert them "
-            "where you trust them: save_pretrained() writes safetensors"
+            f"{name} holds no safetensors; if its weights are pickle (.bin), which can run code when opened, convert "
+            "them where you trust them: save_pretrained() writes safetensors"
         )
     count = 0
     for path in files:
@@ -207,7 +212,9 @@ def _check_causal(name: str, config: Any) -> None:
         classes and not any(architecture.endswith(CAUSAL_CLASSES) for architecture in classes)
     ):
         kind = classes[0] if classes else config.model_type
-        raise LmscoreError(f"{name} is a {kind}, not a causal language model; lmscore scores with models that predict the next token")
+        raise LmscoreError(
+            f"{name} is a {kind}, not a causal language model; lmscore scores with models that predict the next token"
+        )
 
 
 def _check_memory(name: str, needed: int, device: torch.device) -> None:
@@ -275,19 +282,3 @@ def _translated(what: str) -> Iterator[None]:
 def _first_line(err: BaseException) -> str:
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(err).__name__
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bars and advice from transformers: lmscore says itself what matters."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from .catalogue import DEFAULT_MODEL
-from .views.table import Unit
+from .views.units import Unit
 
 __all__ = ["Boundary", "Color", "DType", "Device", "Format", "InputFormat", "Measure", "Unit"]
 
@@ -17,6 +17,11 @@ class Format(str, Enum):
     json = "json"
     csv = "csv"
     tsv = "tsv"
+
+    @property
+    def separator(self) -> str:
+        """What stands between the fields of a row."""
+        return "\t" if self is Format.tsv else ","
 
     @classmethod
     def of(cls, chosen: Optional["Format"], json: bool, output: str | None) -> "Format":
@@ -65,6 +70,11 @@ class Color(str, Enum):
     auto = "auto"
     always = "always"
     never = "never"
+
+    @property
+    def wanted(self) -> bool | None:
+        """Whether colour is wanted whatever the stream is; None follows the terminal and ``NO_COLOR``."""
+        return None if self is Color.auto else self is Color.always
 
 
 _MODEL, _TEXT, _OUT, _TALK = "Model", "How the text is read", "Output", "Talk on stderr"
@@ -156,7 +166,9 @@ RankOpt = Annotated[bool, typer.Option("--rank", help="Each token's rank in JSON
 EntropyOpt = Annotated[
     bool, typer.Option("--entropy", help="Entropy of the model's expectation at each place.", rich_help_panel=_OUT)
 ]
-JsonOpt = Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.", rich_help_panel=_OUT)]
+JsonOpt = Annotated[
+    bool, typer.Option("--json", help="The same as --format json: one object a line.", rich_help_panel=_OUT)
+]
 FormatOpt = Annotated[
     Format | None,
     typer.Option("--format", help="By the name of -o if not given, else table.", rich_help_panel=_OUT),

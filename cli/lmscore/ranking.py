@@ -56,7 +56,7 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
                 f"candidate {index + 1} has no scored token, since nothing stands before its only one; "
                 "give --context, or a start symbol with --bos"
             )
-    measures: list[Measure] = ["sum", "mean", "byte", *(["pmi"] if alone else [])]
+    measures: tuple[Measure, ...] = ("sum", "mean", "byte", "pmi") if alone else ("sum", "mean", "byte")
     pmis = [_pmi(*pair) for pair in zip(scores, alone, strict=True)] if alone else [None] * len(scores)
     orders = {measure: _order(scores, pmis, measure) for measure in measures}
     order, places = orders[by], _places(orders[by])
@@ -81,7 +81,9 @@ def _order(scores: Sequence[Score], pmis: Sequence[float | None], measure: Measu
     standings = [_measure(at, score, pmi, measure) for at, (score, pmi) in enumerate(zip(scores, pmis, strict=True))]
     best_first = sorted(standings, key=lambda standing: -standing.value)
     places = _places(best_first)
-    return [standing for _, standing in sorted(zip(places, best_first, strict=True), key=lambda pair: (pair[0], pair[1].at))]
+    return [
+        standing for _, standing in sorted(zip(places, best_first, strict=True), key=lambda pair: (pair[0], pair[1].at))
+    ]
 
 
 def _measure(at: int, score: Score, pmi: float | None, measure: Measure) -> _Standing:

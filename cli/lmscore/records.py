@@ -108,6 +108,15 @@ class Provenance:
     bos_token: str | None
     bos_source: str
 
+    @property
+    def sentence(self) -> str:
+        """All of it on one line, for a person."""
+        start = f"no start symbol ({self.bos_source})"
+        if self.bos_id is not None:
+            start = f"start symbol {self.bos_token} (id {self.bos_id}, by {self.bos_source})"
+        revision = f" {self.revision}" if self.revision else ""
+        return f"{self.name}{revision}, {self.dtype} on {self.device}, {start}"
+
 
 @dataclass(frozen=True)
 class Score:

@@ -115,7 +115,9 @@ class Scorer:
         alone: list[Score] | None = None
         if by == "pmi":
             if self.start.id is None or not all(text.context for text in texts):
-                raise LmscoreError("pmi compares a context with a bare start symbol: it needs both; give --context, --bos")
+                raise LmscoreError(
+                    "pmi compares a context with a bare start symbol: it needs both; give --context, --bos"
+                )
             alone = list(self.scores([Text(text.text, None, text.origin) for text in texts], reading))
         return ranking.rank(scores, [text.index for text in texts], by, alone)
 

@@ -106,7 +106,9 @@ class Tokenizer:
             ids = self._backend.encode(wanted, add_special_tokens=False).ids
             id = ids[0] if len(ids) == 1 else None
         if id is None:
-            raise LmscoreError(f"start symbol {wanted!r} is not a token of this model; give --bos a token, an id or none")
+            raise LmscoreError(
+                f"start symbol {wanted!r} is not a token of this model; give --bos a token, an id or none"
+            )
         return id, self.string(id)
 
     def _cut(self, text: str, origin: int, parse_special: bool) -> Iterator[Piece]:
@@ -194,7 +196,9 @@ def _utf8(text: str, origin: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as err:  # what the shell or a "\ud800" in JSON could not decode
         at = len(text[: err.start].encode("utf-8", "surrogatepass"))
-        raise LmscoreError(f"{origin} is not valid UTF-8 at byte {at}; convert it first, with iconv for instance") from err
+        raise LmscoreError(
+            f"{origin} is not valid UTF-8 at byte {at}; convert it first, with iconv for instance"
+        ) from err
 
 
 def _speller(decoder: Any) -> Callable[[str], bytes]:

@@ -22,6 +22,11 @@ def spell_text(text: str) -> str:
     return SPACE * before + "".join(c if c == " " else _spell(c) for c in inner) + SPACE * after
 
 
+def spell_line(message: str) -> str:
+    """A message of our own, which may quote a text or a file name: spaces and backslashes stay as they are."""
+    return "".join(c if c in " \\" else _spell(c) for c in message)
+
+
 def _spell(char: str) -> str:
     code = ord(char)
     if char == " ":

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from .. import __version__
+from ..download import Holding
 from ..records import Candidate, Ranking, Score, Token
 
 
@@ -26,7 +27,7 @@ def score_object(score: Score, tokens: bool = True) -> dict[str, Any]:
     }
 
 
-def ranking_object(ranking: Ranking, tokens: bool = True) -> dict[str, Any]:
+def ranking_object(ranking: Ranking, tokens: bool = True, top: int | None = None) -> dict[str, Any]:
     """A ranking as the object that ``lmscore rank --json`` prints."""
     return {
         "context": ranking.context,
@@ -34,7 +35,7 @@ def ranking_object(ranking: Ranking, tokens: bool = True) -> dict[str, Any]:
         "winner": ranking.winner,
         "tied": ranking.tied,
         "flips": dict(ranking.flips),
-        "candidates": [_candidate_object(candidate, tokens) for candidate in ranking.candidates],
+        "candidates": [_candidate_object(candidate, tokens) for candidate in ranking.candidates[:top]],
         "model": asdict(ranking.candidates[0].score.model),
         "lmscore_version": __version__,
     }
@@ -92,6 +93,22 @@ def _token_object(token: Token) -> dict[str, Any]:
     return fields
 
 
+def holding_object(holding: Holding) -> dict[str, Any]:
+    """A catalogue model as the object that ``lmscore models --json`` prints."""
+    entry = holding.entry
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "from": entry.requirement,
+        "licence": entry.licence,
+        "bos_id": entry.bos_id,
+        "bos_token": entry.bos_token,
+        "cached": holding.folder is not None,
+        "path": None if holding.folder is None else str(holding.folder),
+        "bytes": holding.size,
+    }
+
+
 def write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
     """JSON Lines: one object a line, each written as it comes."""
     for item in objects:
@@ -132,10 +149,10 @@ def score_rows(scores: Iterable[Score], tokens: bool = True) -> Iterator[dict[st
             yield {"text_index": number, **fields, "bytes": token.bytes.hex()}
 
 
-def ranking_rows(rankings: Iterable[Ranking]) -> Iterator[dict[str, Any]]:
+def ranking_rows(rankings: Iterable[Ranking], top: int | None = None) -> Iterator[dict[str, Any]]:
     """A row for each candidate, numbered by group."""
     for number, ranking in enumerate(rankings):
-        for candidate in ranking.candidates:
+        for candidate in ranking.candidates[:top]:
             flat = _candidate_object(candidate, tokens=False)
             weakest = flat.pop("weakest") or {}
             yield {

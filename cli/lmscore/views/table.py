@@ -1,28 +1,19 @@
-"""Scores and rankings as Rich renderables: returned, never printed. Here, and only here, units change."""
+"""Scores and rankings as Rich renderables: returned, never printed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text as Line
 
-from ..records import Candidate, Measure, Provenance, Ranking, Score, Token
-from .glyphs import shorten, spell_bytes, spell_text
-
-
-class Unit(str, Enum):
-    """A unit for log-probabilities: what one nat is in it."""
-
-    nats = "nats"
-    bits = "bits"
-    log10 = "log10"
-
-    def of(self, nats: float) -> float:
-        return nats / {"nats": 1.0, "bits": math.log(2), "log10": math.log(10)}[self.value]
+from ..download import Holding
+from ..records import Candidate, Measure, Ranking, Score, Token
+from .glyphs import shorten, spell_bytes, spell_line, spell_text
+from .units import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +30,10 @@ WEAKEST = "← weakest"
 STRADDLES = "straddles"
 
 
-def score_view(score: Score, page: Page) -> RenderableType:
-    """One text: a row for each token, and below it what they add up to."""
-    return Group(_score_table(score, page), *_score_footer(score, page), _provenance(score), Line())
+def score_view(score: Score, page: Page, tokens: bool = True) -> RenderableType:
+    """One text: a row for each token, unless they are not wanted, and below it what they add up to."""
+    head = _score_table(score, page) if tokens else Line(shorten(spell_text(score.text), 200), "dim")
+    return Group(head, *_score_footer(score, page), _provenance(score), Line())
 
 
 def _score_table(score: Score, page: Page) -> Table:
@@ -190,23 +182,27 @@ def _verdict(ranking: Ranking) -> Iterator[Line]:
     for measure, index in ranking.flips.items():
         winner = next(candidate for candidate in ranking.candidates if candidate.index == index)
         yield Line(
-            f"By {MEASURES[measure]} another would win: {shorten(spell_text(winner.score.text), 60)} (here {winner.place}.)"
+            f"By {MEASURES[measure]} another would win: {shorten(spell_text(winner.score.text), 60)} "
+            f"(here in place {winner.place})."
         )
+
+
+def holdings_view(holdings: Sequence[Holding], cache: Path) -> RenderableType:
+    """What the catalogue knows, and what of it lies in the cache."""
+    table = _table(Page(terminal=True))
+    for column in ("name", "model", "start symbol", "from", "licence", "in the cache"):
+        table.add_column(column, overflow="fold")
+    for holding in holdings:
+        entry = holding.entry
+        start = f"{entry.bos_token} (id {entry.bos_id})"
+        size = f"{holding.size / 1e6:.0f} MB" if holding.folder else f"no: {entry.wheel_bytes / 1e6:.0f} MB to fetch"
+        table.add_row(entry.name, entry.title, start, entry.requirement, entry.licence, size)
+    return Group(table, Line(f"Cache: {cache}", "dim"))
 
 
 def _provenance(score: Score) -> Line:
     """How the numbers were got."""
-    return Line(provenance(score.model), "dim")
-
-
-def provenance(model: Provenance) -> str:
-    """One line that says how a number was got: the model, its precision, its place, its start symbol."""
-    if model.bos_id is None:
-        start = f"no start symbol ({model.bos_source})"
-    else:
-        start = f"start symbol {spell_text(model.bos_token or '')} (id {model.bos_id}, by {model.bos_source})"
-    revision = f" {model.revision}" if model.revision else ""
-    return f"{model.name}{revision}, {model.dtype} on {model.device}, {start}"
+    return Line(spell_line(score.model.sentence), "dim")
 
 
 def _table(page: Page) -> Table:

@@ -1,0 +1,88 @@
+"""What a person at a terminal meets: the console on stdout, and on stderr progress, notices and the one error line.
+
+Knows streams and Rich, and nothing of texts, models or scores.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from .download import Report, silent
+from .views import glyphs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PACKAGE = __package__ or "lmscore"
+
+
+def console(stream: TextIO, color: bool | None = None) -> "Console":
+    """A console that takes text as it stands: no markup, no emoji names.
+
+    Args:
+        color: True and False overrule what the terminal and ``NO_COLOR`` say; None follows them.
+    """
+    from rich.console import Console
+
+    class Stdout(Console):
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError  # Rich would exit with 1; `files.output` knows better
+
+    return Stdout(
+        file=stream,
+        force_terminal=color or None,
+        no_color=None if color is None else not color,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Report]:
+    """Show on stderr what takes long: as a bar where there is a terminal, else as a line for each step."""
+    if quiet or sys.stderr is None:
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn
+
+    talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    bar = Progress(BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=talk, transient=True)
+    task, step = bar.add_task("", total=None), ""
+
+    def report(what: str, done: int = 0, total: int | None = None) -> None:
+        nonlocal step
+        if what != step:
+            step = what
+            talk.print(what, soft_wrap=True)
+            bar.reset(task, total=total)
+            if talk.is_terminal:
+                bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        yield report
+    finally:
+        bar.stop()
+
+
+def listen(quiet: bool, verbose: bool) -> None:
+    """Let notices be heard on stderr: warnings by default, everything if verbose, nothing if quiet."""
+    logger = logging.getLogger(PACKAGE)
+    logger.handlers = [_Notices()]
+    logger.propagate = False
+    logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+
+
+class _Notices(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say("info" if record.levelno == logging.INFO else "warning", record.getMessage())
+
+
+def say(kind: str, what: str) -> None:
+    """One line on stderr; what a text or a file name would do to a terminal is spelled out."""
+    if sys.stderr is not None:
+        print(f"{kind}: {glyphs.spell_line(what)}", file=sys.stderr, flush=True)
