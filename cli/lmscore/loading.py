@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 
-from . import catalogue, download
+from . import catalogue, decoder, download
 from .conversion import quiet_transformers, read_gguf
+from .engine import Network, memory_errors
 from .errors import LmscoreError
+from .planning import Window
 from .tokenization import Tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -44,11 +46,11 @@ class Found:
     revision: str | None
 
 
-def load(choice: Choice, report: download.Report = download.silent) -> tuple[Any, Tokenizer, str | None]:
+def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, str | None]:
     """Find, check and load a model.
 
     Returns:
-        ``(model, tokenizer, revision)``: a transformers model on its device, ready to run.
+        ``(network, tokenizer, revision)``, on its device and ready to run.
 
     Raises:
         LmscoreError: it is not found, gated, not a causal language model, damaged, without a tokenizer, too large, or
@@ -56,13 +58,57 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Any
     """
     device = _device(choice.device)
     found = find(choice, report)
+    if choice.name in catalogue.CATALOGUE:
+        return *_load_converted(choice, found.path, device), found.revision
     with quiet_transformers():
         if found.path.suffix == ".gguf":
             model, tokenizer = _load_gguf(choice, found.path, device)
         else:
             tokenizer = _load_tokenizer(choice, found.path)
             model = _load_folder(choice, found.path, device)
-    return model, _read_tokenizer(choice.name, tokenizer), found.revision
+        with memory_errors(), torch.inference_mode():
+            network = _network(model)
+    return network, _read_tokenizer(choice.name, tokenizer), found.revision
+
+
+def _network(model: Any) -> Network:
+    """The fast decoder, if it fits a model and agrees with it on a probe; else the model as transformers runs it.
+
+    Raises:
+        LmscoreError: the model is not causal.
+    """
+    from .pretrained import Pretrained, close
+
+    pretrained = Pretrained(model)
+    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    weights = model.state_dict()
+    if not decoder.fits(config, weights) or model.model.rotary_emb.attention_scaling != 1:
+        return pretrained
+    fast = decoder.Decoder(config, weights, model.model.rotary_emb.inv_freq)
+    stem = [(7 * i) % min(fast.vocabulary, 97) for i in range(24)]
+    probe = [(*stem, 0, 1, 0, 0), (*stem, 1, 0, 0, 0)]
+    expected = model(torch.tensor(probe, device=model.device)[:, :-1]).logits.flatten(0, 1)  # [54, V]
+    tree, hidden = next(fast.read([Window(ids, 1) for ids in probe]))
+    found = torch.cat(list(fast.logits(hidden[tree.asked])), dim=-1)  # [54, V]
+    return fast if close(found, expected) else pretrained
+
+
+def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
+    """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look."""
+    from safetensors import safe_open
+    from tokenizers import Tokenizer as Backend
+
+    _check_weights(choice.name, folder)
+    with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        backend = Backend.from_file(str(folder / "tokenizer.json"))
+        dtype = torch.float32 if choice.dtype == "auto" else DTYPES[choice.dtype]
+        with safe_open(folder / "model.safetensors", framework="pt") as tensors:
+            weights = {name: tensors.get_tensor(name).to(device, dtype) for name in tensors.keys()}  # noqa: SIM118
+        network = decoder.Decoder(config, weights)
+    bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
+    return network, Tokenizer(backend, bos, eos)
 
 
 def find(choice: Choice, report: download.Report = download.silent) -> Found:

@@ -1,10 +1,10 @@
-"""Which ids the model reads together: windows over long sequences, batches over windows, shared prefixes.
+"""Which ids the model reads together: windows over long sequences, and trees or batches of windows.
 
 Pure Python over lists of ids; knows no torch and no text. What a batch costs is counted in tokens.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 
@@ -30,15 +30,61 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Windows to read together, after a stem that begins all of them and is read once for all batches that share it.
+class Tree:
+    """Windows as one tree of ids: what several begin with stands in it once, and is read once.
 
-    ``indices`` are the windows' places in the sequence they were planned from.
+    The ids stand in preorder: each behind all that lead to it, and before all that it leads to.
+
+    Attributes:
+        ids: [N].
+        parents: [N], the id before each in its window; -1 for the first of a window.
+        depths: [N], how many ids lead to each: its position.
+        ends: [N], where what it leads to ends: ``i`` leads to ``j``, or is it, where ``i <= j < ends[i]``.
+        indices: the windows' places in the sequence they were planned from.
+        asked: for each token that is scored, window after window, the id it is asked after.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    depths: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+
+    def path(self, node: int) -> list[int]:
+        """The ids that lead to one, in order."""
+        found = []
+        while (node := self.parents[node]) >= 0:
+            found.append(node)
+        return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows to read side by side, filled up on the right, after a stem that begins all of them and is read once.
+
+    Attributes:
+        stem: read once for all batches that share it.
+        windows: [B].
+        indices: the windows' places in the sequence they were planned from.
     """
 
     stem: tuple[int, ...]
     windows: tuple[Window, ...]
     indices: tuple[int, ...]
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many ids of each window are read after the stem."""
+        return [len(window.ids) - 1 - len(self.stem) for window in self.windows]
+
+    @property
+    def asked(self) -> list[int]:
+        """For each token that is scored, window after window, the place in [B · T] that it is asked after."""
+        lengths = self.lengths
+        firsts = [window.first - 1 - len(self.stem) for window in self.windows]
+        width = max(lengths)
+        return [row * width + t for row in range(len(lengths)) for t in range(firsts[row], lengths[row])]
 
 
 def windows(
@@ -71,6 +117,41 @@ def windows(
         first, end = end, end + stride
 
 
+def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
+    """Lay windows into trees of at most `budget` ids (or one window, if that is longer); each window is in exactly one.
+
+    Sorted windows are a tree in preorder: each differs from the one before it by a tail.
+    """
+    tree, path = Tree(), list[int]()
+    before: Sequence[int] = ()
+    for index in sorted(range(len(planned)), key=lambda i: planned[i].ids):
+        window = planned[index]
+        shared = _shared(before, window.ids[:-1])
+        if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > budget:
+            yield tree
+            tree, path, shared = Tree(), [], 0
+        del path[shared:]
+        for id in window.ids[shared:-1]:
+            node = len(tree.ids)
+            tree.ids.append(id)
+            tree.parents.append(path[-1] if path else -1)
+            tree.depths.append(len(path))
+            tree.ends.append(node + 1)
+            path.append(node)
+        for node in path:
+            tree.ends[node] = len(tree.ids)
+        tree.indices.append(index)
+        tree.asked.extend(path[window.first - 1 :])
+        before = window.ids[:-1]
+    if tree.ids:
+        yield tree
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two sequences begin with together."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
 def batches(planned: Sequence[Window], budget: int, share: bool) -> Iterator[Batch]:
     """Group windows of like length into batches of at most `budget` padded tokens (or one window, if larger).
 
@@ -100,5 +181,5 @@ def _stem(planned: Sequence[Window]) -> tuple[int, ...]:
     """The ids that begin every window and that none of them scores from or after."""
     room = min(window.first for window in planned) - 1
     low, high = min(window.ids[:room] for window in planned), max(window.ids[:room] for window in planned)
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False)))
+    shared = _shared(low, high)
     return low[:shared] if shared >= WORTH_SHARING else ()

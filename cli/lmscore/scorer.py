@@ -6,7 +6,6 @@ would take the same records and give the same records.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 
 import torch
 
@@ -139,11 +138,9 @@ class Scorer:
             planned.extend(self._windows(tokenized, reading))
             spans.append(slice(begin, len(planned)))
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top)
-        share = len(planned) > 1 and self._shares_stems
-        batches = planning.batches(planned, self._network.budget, share)
-        readouts = dict(engine.run(self._network, batches, wanted))
+        readouts = engine.run(self._network, planned, wanted)
         for (text, tokenized), span in zip(block, spans, strict=True):
-            own = [readout for index in range(span.start, span.stop) for readout in readouts.pop(index)]
+            own = [readout for window in readouts[span] for readout in window]
             yield self._assemble(text, tokenized, planned[span], own)
 
     def _windows(self, tokenized: Tokenized, reading: Reading) -> Iterator[planning.Window]:
@@ -151,17 +148,13 @@ class Scorer:
         start = () if self.start.id is None else (self.start.id,)
         return planning.windows(start, ids, len(tokenized.context), self._network.limit, reading.stride)
 
-    @cached_property
-    def _shares_stems(self) -> bool:
-        return engine.shares_stems(self._network)
-
     def _assemble(
         self, text: Text, tokenized: Tokenized, windows: Sequence[planning.Window], readouts: Sequence[engine.Readout]
     ) -> Score:
         unscored = len(tokenized.pieces) - len(readouts)
         tokens = []
         for index, piece in enumerate(tokenized.pieces):
-            readout = readouts[index - unscored] if index >= unscored else engine.Readout(None, None, None, None)
+            readout = readouts[index - unscored] if index >= unscored else engine.Readout(None)
             if readout.logprob is not None and not math.isfinite(readout.logprob):
                 raise LmscoreError(
                     f"{text.origin}: the model gives token {index} ({piece.token!r}) a log-probability of "
@@ -230,8 +223,7 @@ def open_scorer(
     if threads is not None:
         torch.set_num_threads(threads)
     choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
-    loaded, tokenizer, found_revision = loading.load(choice, report)
-    network = engine.open_network(loaded)
+    network, tokenizer, found_revision = loading.load(choice, report)
     entry = catalogue.same_model(model)
     start = decide_start(tokenizer, bos, entry.bos_id if entry else None)
     return Scorer(network, tokenizer, start, model, found_revision)

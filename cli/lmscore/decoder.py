@@ -1,0 +1,389 @@
+"""A Llama-like decoder written out: a tree of ids in, hidden rows and logits out, and nothing computed twice.
+
+It goes layer by layer over a whole tree, and within a layer by chunks of rows that stay in a CPU's cache; so keys and
+values exist for one layer at a time, and memory does not grow with the depth of the network. Nothing is filled up:
+sequences stand one behind the other, and an id attends to those that lead to it in the tree.
+
+Fits Llama, Mistral, Qwen2 and Qwen3 where they are plain. Whether it fits a model is asked of the configuration and of
+the weights' names; `loading` holds its numbers against the original's. Knows torch and no text.
+
+Sources: Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models"; Su et al. 2021, "RoFormer" (rotary
+positions); Zhang and Sennrich 2019, "Root Mean Square Layer Normalization"; Shazeer 2020, "GLU Variants Improve
+Transformer"; Ainslie et al. 2023, "GQA" (heads that share keys and values).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .planning import Tree, Window, trees
+
+ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
+ROTATIONS = frozenset({"default", "linear", "llama3"})
+
+CHUNK = 256
+"""Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
+
+BLOCK = 64
+"""Rows that attend together on a CPU. Each is held against the keys of all of them, so a larger block wastes more."""
+
+VOCABULARY_BLOCK = 4096
+"""Columns of logits that exist together."""
+
+TREE_BYTES = 64 << 20
+"""Hidden rows of one tree, in bytes: a bound on memory that no text raises, up to the model's context."""
+
+UNIT_PART = 768
+"""Columns of a gated unit that are worked out, and summed up, together.
+
+oneDNN adds up a whole row of products one after the other. Where one of them is a thousand times larger than the rest,
+as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digits: on the default model 1.2e-4 nats at a
+text's first token, and a third of that with sums of half the length.
+"""
+
+WORTH_PACKING = 512
+"""Rows from which on it pays to lay the weights out anew (a tenth of a second for the default model)."""
+
+FEWEST_ROWS = 8
+"""Fewer rows than this are filled up with rows that nobody reads.
+
+CPU libraries multiply very thin matrices with other kernels, and models amplify the difference: the hidden state of a
+start symbol grows a thousandfold on its way and cancels again (Sun et al. 2024, "Massive Activations in Large Language
+Models"). On the default model a lone short text would be 1.6e-4 nats off what it gets in a batch, at its first token.
+"""
+
+
+def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Whether a model of this configuration, with weights of these names, is one that this decoder knows."""
+    return (
+        (config.get("architectures") or [""])[0] in ARCHITECTURES
+        and config.get("hidden_act") == "silu"
+        and (config.get("rope_parameters") or {}).get("rope_type") in ROTATIONS
+        and (config.get("sliding_window") is None or config.get("use_sliding_window") is False)
+        and config.get("quantization_config") is None
+        and set(names) <= _known_names(config["num_hidden_layers"])
+    )
+
+
+def _known_names(layers: int) -> set[str]:
+    projections = [f"self_attn.{part}_proj" for part in "qkvo"] + [
+        f"mlp.{part}_proj" for part in ("gate", "up", "down")
+    ]
+    inner = [f"{projection}.{kind}" for projection in projections for kind in ("weight", "bias")]
+    norms = ("input_layernorm", "post_attention_layernorm", "self_attn.q_norm", "self_attn.k_norm")
+    inner += [f"{norm}.weight" for norm in norms]
+    outer = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    return outer | {f"model.layers.{i}.{name}" for i in range(layers) for name in inner}
+
+
+class Decoder:
+    """A decoder with its weights.
+
+    Attributes:
+        vocabulary: V.
+        limit: how many ids it reads at once.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], weights: Mapping[str, Tensor], frequencies: Tensor | None = None
+    ) -> None:
+        """Take the weights as they are; they are not copied until `pack`.
+
+        Args:
+            config: as `config.json` has it, with ``rope_parameters``.
+            weights: by the names that transformers gives them.
+            frequencies: [D / 2], radians by which a position turns each pair; None computes the plain ones.
+        """
+        self._embeddings = weights["model.embed_tokens.weight"]  # [V, H]
+        self.vocabulary: int = self._embeddings.shape[0]
+        self.limit: int = config["max_position_embeddings"]
+        self.device, self.dtype = self._embeddings.device, self._embeddings.dtype
+        heads: int = config["num_attention_heads"]
+        self._head_size: int = config.get("head_dim") or config["hidden_size"] // heads
+        self._epsilon: float = config["rms_norm_eps"]
+        self._frequencies = self._plain_frequencies(config) if frequencies is None else frequencies
+        self._layers = [
+            _Layer(weights, f"model.layers.{i}.", self._head_size, self._epsilon)
+            for i in range(config["num_hidden_layers"])
+        ]
+        self._norm = weights["model.norm.weight"]
+        head = weights.get("lm_head.weight", self._embeddings)  # [V, H]
+        self._head = [_Linear(block, None) for block in torch.split(head, VOCABULARY_BLOCK)]
+        self._packed = False
+
+    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
+        """Read windows as trees.
+
+        Args:
+            share: of the memory that a tree may take.
+
+        Yields:
+            A tree of windows, and a hidden row for each of its ids: [N, H].
+        """
+        budget = int(share * TREE_BYTES) // (self._embeddings.shape[1] * self.dtype.itemsize)
+        for tree in trees(windows, budget):
+            yield tree, self._hidden(tree)
+
+    def logits(self, hidden: Tensor) -> Iterator[Tensor]:
+        """What hidden rows [R, H] expect next, a block of the vocabulary at a time: [R, VOCABULARY_BLOCK]."""
+        normed = _normed(hidden, self._norm, self._epsilon)  # [R, H]
+        return (block(normed) for block in self._head)
+
+    def _hidden(self, tree: Tree) -> Tensor:
+        filling = max(FEWEST_ROWS - len(tree.ids), 0)
+        ids = torch.tensor(tree.ids + [0] * filling, device=self.device)
+        depths = torch.tensor(tree.depths + [0] * filling, device=self.device)
+        count = len(ids)
+        if count >= WORTH_PACKING and not self._packed:
+            self._pack()
+        rotation = self._rotation(depths)
+        on_cpu = self.device.type == "cpu"
+        rows = CHUNK if on_cpu else count
+        attention = _Attention(tree, filling, BLOCK if on_cpu else rows, self.device, self.dtype)
+        hidden = F.embedding(ids, self._embeddings)  # [N, H]
+        for layer in self._layers:
+            keys, values = layer.room(count)
+            for first in range(0, count, rows):
+                chunk = slice(first, min(first + rows, count))
+                layer(hidden, chunk, rotation, keys, values, attention)
+        return hidden[: len(tree.ids)]
+
+    def _plain_frequencies(self, config: Mapping[str, Any]) -> Tensor:
+        theta: float = config["rope_parameters"]["rope_theta"]
+        exponents = torch.arange(0, self._head_size, 2, device=self.device).float() / self._head_size
+        return 1.0 / theta**exponents
+
+    def _rotation(self, depths: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine of each position's angles: [N, 1, D / 2] each, worked out in at least float32."""
+        angles = (depths[:, None].float() * self._frequencies.float())[:, None]
+        return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+
+    def _pack(self) -> None:
+        for layer in self._layers:
+            layer.pack()
+        self._head = [block.packed() for block in self._head]
+        self._packed = True
+
+
+class _Layer:
+    """One layer: attention, then a gated linear unit, each added to what it was given."""
+
+    def __init__(self, weights: Mapping[str, Tensor], prefix: str, head_size: int, epsilon: float) -> None:
+        def linear(name: str) -> _Linear:
+            return _Linear(weights[f"{prefix}{name}.weight"], weights.get(f"{prefix}{name}.bias"))
+
+        self._head_size, self._epsilon = head_size, epsilon
+        self._before_attention = weights[f"{prefix}input_layernorm.weight"]
+        self._query, self._key, self._value = (linear(f"self_attn.{part}_proj") for part in "qkv")
+        self._query_norm = weights.get(f"{prefix}self_attn.q_norm.weight")
+        self._key_norm = weights.get(f"{prefix}self_attn.k_norm.weight")
+        self._out = linear("self_attn.o_proj")
+        self._before_unit = weights[f"{prefix}post_attention_layernorm.weight"]
+        gate, up, down = (linear(f"mlp.{part}_proj") for part in ("gate", "up", "down"))
+        parts = range(0, gate.width, UNIT_PART)
+        self._unit = [(gate.rows(at, UNIT_PART), up.rows(at, UNIT_PART), down.columns(at, UNIT_PART)) for at in parts]
+
+    def pack(self) -> None:
+        self._query, self._key, self._value = self._query.packed(), self._key.packed(), self._value.packed()
+        self._out = self._out.packed()
+        self._unit = [(gate.packed(), up.packed(), down.packed()) for gate, up, down in self._unit]
+
+    def room(self, count: int) -> tuple[Tensor, Tensor]:
+        """Where the keys and values of `count` rows will stand: [N, heads that share them, D]."""
+        shape = (count, self._key.width // self._head_size, self._head_size)
+        return self._before_unit.new_empty(shape), self._before_unit.new_empty(shape)
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        chunk: slice,
+        rotation: tuple[Tensor, Tensor],
+        keys: Tensor,
+        values: Tensor,
+        attention: "_Attention",
+    ) -> None:
+        """Take the rows of a chunk one layer further, in place; all that lead to them must have been here before.
+
+        Args:
+            hidden: [N, H].
+            rotation: cosine and sine, [N, 1, D / 2].
+            keys, values: [N, heads that share them, D], filled up to the chunk.
+        """
+        rows = hidden[chunk]  # [C, H]
+        cosine, sine = rotation[0][chunk], rotation[1][chunk]
+        normed = _normed(rows, self._before_attention, self._epsilon)  # [C, H]
+        query = self._heads(self._query(normed), self._query_norm)  # [C, heads, D]
+        key = self._heads(self._key(normed), self._key_norm)
+        query = _turned(query, cosine, sine)
+        keys[chunk] = _turned(key, cosine, sine)
+        values[chunk] = self._value(normed).view(len(rows), -1, self._head_size)
+        mixed = attention(chunk, query, keys, values)  # [C, heads · D]
+        rows = self._out.plus(mixed, rows)
+        normed = _normed(rows, self._before_unit, self._epsilon)
+        for gate, up, down in self._unit:
+            rows = down.plus(up.times(normed, gate.silu(normed)), rows)
+        hidden[chunk] = rows
+
+    def _heads(self, rows: Tensor, norm: Tensor | None) -> Tensor:
+        apart = rows.view(len(rows), -1, self._head_size)
+        return apart if norm is None else _normed(apart, norm, self._epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Rows of a chunk that attend together, and the ids they may attend to: their common path, and they themselves."""
+
+    rows: slice
+    keys: slice | Tensor
+
+
+class _Attention:
+    """Each id of a tree attends to those that lead to it, and to itself."""
+
+    def __init__(self, tree: Tree, filling: int, size: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._tree, self._size, self._dtype = tree, size, dtype
+        self._count = len(tree.ids) + filling
+        ends = tree.ends + list(range(len(tree.ids) + 1, self._count + 1))
+        self._ends = torch.tensor(ends, device=device)
+        self._blocks = {first: self._block(first) for first in range(0, self._count, size)}
+
+    def __call__(self, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Mix the values of what each row may attend to.
+
+        Args:
+            chunk: the rows of the tree that `query` is.
+            query: [C, heads, D].
+            keys, values: [N, heads that share them, D].
+
+        Returns:
+            [C, heads · D].
+        """
+        mixed = torch.empty_like(query)
+        grouped = query.shape[1] != keys.shape[1]
+        for first in range(chunk.start, chunk.stop, self._size):
+            block = self._blocks[first]
+            own = slice(first - chunk.start, block.rows.stop - chunk.start)
+            mixed[own] = F.scaled_dot_product_attention(
+                query[own].transpose(0, 1)[None],  # [1, heads, B, D]
+                keys[block.keys].transpose(0, 1)[None],  # [1, heads that share them, K, D]
+                values[block.keys].transpose(0, 1)[None],
+                attn_mask=self._mask(block),
+                enable_gqa=grouped,
+            )[0].transpose(0, 1)
+        return mixed.flatten(1)
+
+    def _block(self, first: int) -> _Block:
+        rows = slice(first, min(first + self._size, self._count))
+        path = self._tree.path(first) if first < len(self._tree.ids) else []
+        if path and path[0] + len(path) < first:
+            keys: slice | Tensor = torch.tensor([*path, *range(rows.start, rows.stop)], device=self._ends.device)
+        else:
+            keys = slice(path[0] if path else first, rows.stop)
+        return _Block(rows, keys)
+
+    def _mask(self, block: _Block) -> Tensor:
+        """0 where a row may attend, else -inf: [1, 1, B, K]."""
+        rows = torch.arange(block.rows.start, block.rows.stop, device=self._ends.device)[:, None]
+        keys = block.keys
+        if isinstance(keys, slice):
+            keys = torch.arange(keys.start, keys.stop, device=self._ends.device)
+        sees = (keys <= rows) & (rows < self._ends[keys])  # [B, K]
+        return torch.zeros(sees.shape, dtype=self._dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
+
+
+class _Linear:
+    """``x Wᵀ + b``, and what often comes right after it."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
+        self.width: int = weight.shape[0]
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return F.linear(rows, self.weight, self.bias)
+
+    def rows(self, first: int, count: int) -> "_Linear":
+        """The map to `count` of the outputs."""
+        end = first + count
+        return _Linear(self.weight[first:end], None if self.bias is None else self.bias[first:end])
+
+    def columns(self, first: int, count: int) -> "_Linear":
+        """The map from `count` of the inputs; of all parts, the first has the bias."""
+        return _Linear(self.weight[:, first : first + count], None if first else self.bias)
+
+    def silu(self, rows: Tensor) -> Tensor:
+        return F.silu(self(rows), inplace=True)
+
+    def times(self, rows: Tensor, other: Tensor) -> Tensor:
+        return self(rows).mul_(other)
+
+    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
+        return self(rows).add_(other)
+
+    def packed(self) -> "_Linear":
+        """The same, with its weights laid out anew as oneDNN reads them, where that can be had."""
+        return _Packed(self) if PACKS and self.weight.device.type == "cpu" and self.weight.dtype in PACKED else self
+
+
+ONEDNN: Any = torch.ops.mkldnn
+PACKED = (torch.float32, torch.bfloat16)
+
+
+class _Packed(_Linear):
+    """A linear map through the operators that torch's own compiler uses: weights packed once, the next step fused."""
+
+    def __init__(self, plain: _Linear) -> None:
+        super().__init__(ONEDNN._reorder_linear_weight(plain.weight, CHUNK), plain.bias)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self._fused(rows, "none")
+
+    def silu(self, rows: Tensor) -> Tensor:
+        return self._fused(rows, "swish")
+
+    def times(self, rows: Tensor, other: Tensor) -> Tensor:
+        product: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "mul")
+        return product
+
+    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
+        total: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "add")
+        return total
+
+    def _fused(self, rows: Tensor, step: str) -> Tensor:
+        result: Tensor = ONEDNN._linear_pointwise(rows, self.weight, self.bias, step, [], "")
+        return result
+
+
+def _packs() -> bool:
+    """Whether this torch has the operators, and they compute what they should."""
+    try:
+        plain = _Linear(torch.eye(8), torch.ones(8))
+        packed, rows = _Packed(plain), torch.arange(64.0).view(8, 8)
+        steps: list[Callable[[_Linear], Tensor]] = [
+            lambda linear: linear(rows),
+            lambda linear: linear.silu(rows),
+            lambda linear: linear.times(rows, rows),
+            lambda linear: linear.plus(rows, rows),
+        ]
+        return all(torch.allclose(step(plain), step(packed)) for step in steps)
+    except (AttributeError, RuntimeError, TypeError):  # they are not torch's public interface: another torch may differ
+        return False
+
+
+PACKS = _packs()
+
+
+def _normed(rows: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """Rows divided by their root mean square, in at least float32."""
+    wide = rows if rows.dtype == torch.float64 else rows.float()
+    scale = (wide.square().mean(-1, keepdim=True) + epsilon).rsqrt_()
+    return (wide * scale).to(rows.dtype) * weight
+
+
+def _turned(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotary positions: pairs (i, i + D/2) of each head turned by their angle. rows: [C, heads, D]."""
+    left, right = rows.chunk(2, dim=-1)
+    return torch.cat((left * cosine - right * sine, right * cosine + left * sine), dim=-1)

@@ -1,0 +1,154 @@
+"""Any causal language model, as transformers runs it: batches of ids in, hidden rows and logits out.
+
+For the models that `decoder` does not fit: right, not fast. Windows are filled up on the right and read without an
+attention mask: a causal model does not look there, and lengths, never ids, say where a window ends.
+"""
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from .errors import LmscoreError
+from .planning import Batch, Window, batches
+
+FEWEST_ROWS = 8
+"""Thinner matrices are filled up with rows that nobody reads: see `decoder.FEWEST_ROWS`."""
+
+
+class Pretrained:
+    """A transformers model, checked: it looks back only, and its body and head may be run apart if they agree with it.
+
+    Attributes:
+        vocabulary: V.
+        limit: how many ids it reads at once; None where it has no limit.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Check a model on a probe.
+
+        Raises:
+            LmscoreError: the model looks ahead, so what it gives is no conditional probability.
+        """
+        self._model = model
+        self.device, self.dtype = model.device, model.dtype
+        probe = torch.tensor([[0, 1, 1, 0, 0, 1], [0, 1, 1, 0, 0, 0]], device=model.device)
+        with torch.inference_mode():
+            logits = model(probe, use_cache=False).logits  # [2, 6, V]
+            if not close(logits[0, :-1], logits[1, :-1]):
+                raise LmscoreError("this is not a causal language model: a later token changes what it expects earlier")
+            parts = _Split(model)
+            apart = model.get_output_embeddings() is not None and close(parts.head(parts.body(probe, None)), logits)
+        self._parts: _Split | _Whole = parts if apart else _Whole(model)
+        self.vocabulary: int = logits.shape[-1]
+        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.limit = limit if isinstance(limit, int) and limit > 0 else None
+        self._budget = (1024 if self.device.type == "cpu" else 16384) // (1 if apart else 8)
+
+    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Batch, Tensor]]:
+        """Read windows in batches.
+
+        Args:
+            share: of the usual size of a batch.
+
+        Yields:
+            A batch, and a hidden row for each place in it: [B · T, H].
+        """
+        stem: tuple[int, ...] = ()
+        cache = None
+        for batch in batches(windows, int(share * self._budget), len(windows) > 1 and self._shares_stems):
+            if batch.stem != stem:
+                stem, cache = batch.stem, self._after(batch.stem)
+            yield batch, self._hidden(batch, cache).flatten(0, 1)
+
+    def logits(self, hidden: Tensor) -> Iterator[Tensor]:
+        """What hidden rows [R, H] expect next, in one block: [R, V]."""
+        yield self._parts.head(hidden)
+
+    def _hidden(self, batch: Batch, cache: Any) -> Tensor:
+        """[B, T, H], and perhaps rows below that nobody reads."""
+        skip, lengths = len(batch.stem), batch.lengths
+        height = max(len(lengths), -(-FEWEST_ROWS // max(lengths)))
+        ids = torch.zeros(height, max(lengths), dtype=torch.long)  # [B, T]
+        for row, window in enumerate(batch.windows):
+            ids[row, : lengths[row]] = torch.tensor(window.ids[skip:-1])
+        if cache is not None:
+            cache = copy.deepcopy(cache)  # reading on would lengthen it
+            cache.batch_repeat_interleave(height)
+        return self._parts.body(ids.to(self.device), cache)
+
+    def _after(self, stem: tuple[int, ...]) -> Any:
+        """The cache after a stem; None where there is none."""
+        if not stem:
+            return None
+        cache = DynamicCache(config=self._model.config)
+        self._parts.body(torch.tensor([stem], device=self.device), cache)
+        return cache
+
+    @cached_property
+    def _shares_stems(self) -> bool:
+        """Whether the model can read a stem once and go on from it for several windows: seen on a probe."""
+        probe = torch.tensor([[0, 1, 1, 0, 1, 0], [0, 1, 1, 0, 0, 1]], device=self.device)
+        plain = self._parts.body(probe, None)
+        try:
+            cache = self._after((0, 1, 1, 0))
+            cache.batch_repeat_interleave(2)
+            shared = self._parts.body(probe[:, 4:], cache)
+        except (AttributeError, NotImplementedError, TypeError, ValueError, RuntimeError, IndexError):
+            return False  # a state that is no cache of keys and values
+        return shared.shape == plain[:, 4:].shape and close(shared, plain[:, 4:])
+
+
+class _Split:
+    """Body and output head apart, so that only the rows that are scored meet the vocabulary."""
+
+    def __init__(self, model: Any) -> None:
+        self._body = model.base_model
+        self._output = model.get_output_embeddings()
+        self._cache_argument = _cache_argument(self._body)
+        config = model.config.get_text_config()
+        # What some families do to their logits: Cohere multiplies, Granite divides, Gemma 2 caps.
+        self._scale = (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+        self._cap = getattr(config, "final_logit_softcapping", None)
+
+    def body(self, ids: Tensor, cache: Any) -> Tensor:
+        held = {self._cache_argument: cache, "use_cache": cache is not None}
+        hidden: Tensor = self._body(input_ids=ids, **held).last_hidden_state
+        return hidden
+
+    def head(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._output(hidden) * self._scale
+        return logits if self._cap is None else (logits / self._cap).tanh() * self._cap
+
+
+class _Whole:
+    """The model in one piece, where it does something to its logits that `_Split` does not know."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._cache_argument = _cache_argument(model)
+
+    def body(self, ids: Tensor, cache: Any) -> Tensor:
+        held = {self._cache_argument: cache, "use_cache": cache is not None}
+        logits: Tensor = self._model(input_ids=ids, **held).logits
+        return logits
+
+    def head(self, logits: Tensor) -> Tensor:
+        return logits
+
+
+def _cache_argument(module: Any) -> str:
+    """What a module's forward calls its cache: transformers renames `past_key_values`, model by model."""
+    return "cache" if "cache" in inspect.signature(module.forward).parameters else "past_key_values"
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    """Equal but for rounding. Values that are no numbers are not this check's business: scoring names them."""
+    largest = other[other.isfinite()].abs().max().item() if other.isfinite().any() else 1.0
+    tolerance = 100 * torch.finfo(one.dtype).eps * max(largest, 1.0)
+    return torch.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True)
