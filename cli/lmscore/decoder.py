@@ -146,7 +146,7 @@ class Decoder:
         attention = _Attention(tree, filling, BLOCK if on_cpu else rows, self.device, self.dtype)
         hidden = F.embedding(ids, self._embeddings)  # [N, H]
         for layer in self._layers:
-            keys, values = layer.room(count)
+            keys, values = layer.room(hidden)
             for first in range(0, count, rows):
                 chunk = slice(first, min(first + rows, count))
                 layer(hidden, chunk, rotation, keys, values, attention)
@@ -176,13 +176,14 @@ class _Layer:
         def linear(name: str) -> _Linear:
             return _Linear(weights[f"{prefix}{name}.weight"], weights.get(f"{prefix}{name}.bias"))
 
+        def norm(name: str) -> Tensor | None:
+            weight = weights.get(f"{prefix}{name}.weight")
+            return None if weight is None else weight.clone()  # small, and would keep a file mapped
+
         self._head_size, self._epsilon = head_size, epsilon
-        self._before_attention = weights[f"{prefix}input_layernorm.weight"]
-        self._query, self._key, self._value = (linear(f"self_attn.{part}_proj") for part in "qkv")
-        self._query_norm = weights.get(f"{prefix}self_attn.q_norm.weight")
-        self._key_norm = weights.get(f"{prefix}self_attn.k_norm.weight")
-        self._out = linear("self_attn.o_proj")
-        self._before_unit = weights[f"{prefix}post_attention_layernorm.weight"]
+        self._before_attention, self._before_unit = norm("input_layernorm"), norm("post_attention_layernorm")
+        self._query_norm, self._key_norm = norm("self_attn.q_norm"), norm("self_attn.k_norm")
+        self._query, self._key, self._value, self._out = (linear(f"self_attn.{part}_proj") for part in "qkvo")
         gate, up, down = (linear(f"mlp.{part}_proj") for part in ("gate", "up", "down"))
         parts = range(0, gate.width, UNIT_PART)
         self._unit = [(gate.rows(at, UNIT_PART), up.rows(at, UNIT_PART), down.columns(at, UNIT_PART)) for at in parts]
@@ -192,10 +193,10 @@ class _Layer:
         self._out = self._out.packed()
         self._unit = [(gate.packed(), up.packed(), down.packed()) for gate, up, down in self._unit]
 
-    def room(self, count: int) -> tuple[Tensor, Tensor]:
-        """Where the keys and values of `count` rows will stand: [N, heads that share them, D]."""
-        shape = (count, self._key.width // self._head_size, self._head_size)
-        return self._before_unit.new_empty(shape), self._before_unit.new_empty(shape)
+    def room(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the keys and values of hidden rows [N, H] will stand: [N, heads that share them, D]."""
+        shape = (len(hidden), self._key.width // self._head_size, self._head_size)
+        return hidden.new_empty(shape), hidden.new_empty(shape)
 
     def __call__(
         self,
@@ -229,8 +230,7 @@ class _Layer:
         hidden[chunk] = rows
 
     def _heads(self, rows: Tensor, norm: Tensor | None) -> Tensor:
-        apart = rows.view(len(rows), -1, self._head_size)
-        return apart if norm is None else _normed(apart, norm, self._epsilon)
+        return _normed(rows.view(len(rows), -1, self._head_size), norm, self._epsilon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,8 +376,10 @@ def _packs() -> bool:
 PACKS = _packs()
 
 
-def _normed(rows: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """Rows divided by their root mean square, in at least float32."""
+def _normed(rows: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:
+    """Rows divided by their root mean square, in at least float32; as they are, where a model has no norm here."""
+    if weight is None:
+        return rows
     wide = rows if rows.dtype == torch.float64 else rows.float()
     scale = (wide.square().mean(-1, keepdim=True) + epsilon).rsqrt_()
     return (wide * scale).to(rows.dtype) * weight

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,26 @@ def _network(model: Any) -> Network:
     return fast if close(found, expected) else pretrained
 
 
+def _mapped(path: Path, dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a file, mapped rather than read where dtype and device allow.
+
+    What is opened together stays mapped together. So a layer is opened at a time, and an output head apart from the
+    embeddings that it is: their pages go as soon as the decoder has packed them, and memory never holds the network
+    twice.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as tensors:
+        stored = {name: name for name in sorted(tensors.keys())}
+    stored.setdefault("lm_head.weight", "model.embed_tokens.weight")
+    for _, layer in groupby(stored.items(), key=lambda item: item[0].split(".")[:3]):
+        with safe_open(path, framework="pt") as tensors:
+            for name, under in layer:
+                yield name, tensors.get_tensor(under).to(device, dtype)
+
+
 def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
     """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look."""
-    from safetensors import safe_open
     from tokenizers import Tokenizer as Backend
 
     _check_weights(choice.name, folder)
@@ -104,8 +122,7 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         dtype = torch.float32 if choice.dtype == "auto" else DTYPES[choice.dtype]
-        with safe_open(folder / "model.safetensors", framework="pt") as tensors:
-            weights = {name: tensors.get_tensor(name).to(device, dtype) for name in tensors.keys()}  # noqa: SIM118
+        weights = dict(_mapped(folder / "model.safetensors", dtype, device))
         network = decoder.Decoder(config, weights)
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
