@@ -5,7 +5,10 @@ would take the same records and give the same records.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -15,9 +18,22 @@ from .errors import LmscoreError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Token
 from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 
-LOOK_AHEAD_TEXTS = 512
-LOOK_AHEAD_TOKENS = 32_768
-"""How far the stream is read ahead, to sort what is read together by length."""
+FIRST_LOOK_AHEAD = 256
+LOOK_AHEAD = 65_536
+LOOK_AHEAD_ON_CPU = 4096
+"""How many tokens of the stream are read together: few at first, so that a first score comes soon, then twice as many
+each time. More would take longer to show, and go no faster."""
+
+WORTH_REREADING = 16
+"""Texts after one context stay together until they have this many times its tokens: to read it again is then cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A text, and the tokens it becomes."""
+
+    text: Text
+    tokenized: Tokenized
 
 
 class Scorer:
@@ -63,25 +79,27 @@ class Scorer:
         Raises:
             LmscoreError: as `score`, naming the text; the scores before it have been given.
         """
-        block: list[tuple[Text, Tokenized]] = []
-        tokens = 0
+        most = LOOK_AHEAD_ON_CPU if self._network.device.type == "cpu" else LOOK_AHEAD
+        ahead, tokens, block = FIRST_LOOK_AHEAD, 0, list[_Prepared]()
         source = iter(texts)
+        failure: LmscoreError | None = None
         while True:
-            failure: LmscoreError | None = None
             try:
-                text = next(source, None)
-                if text is not None:
-                    block.append((text, self._tokenize(text, reading)))
-                    tokens += len(block[-1][1].context) + len(block[-1][1].pieces)
+                if (text := next(source, None)) is None:
+                    break
+                tokenized = self._tokenize(text, reading)
             except LmscoreError as err:
-                text, failure = None, err  # first give what came before it
-            if text is None or len(block) >= LOOK_AHEAD_TEXTS or tokens >= LOOK_AHEAD_TOKENS:
+                failure = err  # first give what came before it
+                break
+            again = bool(block) and text.context == block[-1].text.context
+            if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context):
                 yield from self._score_block(block, reading)
-                block, tokens = [], 0
-            if failure is not None:
-                raise failure
-            if text is None:
-                return
+                ahead, tokens, block, again = min(2 * ahead, most), 0, [], False
+            block.append(_Prepared(text, tokenized))
+            tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
+        yield from self._score_block(block, reading)
+        if failure is not None:
+            raise failure
 
     def rank(
         self,
@@ -110,15 +128,39 @@ class Scorer:
             candidate if isinstance(candidate, Text) else Text(candidate, context, f"candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         ]
-        scores = list(self.scores(texts, reading))
-        alone: list[Score] | None = None
-        if by == "pmi":
-            if self.start.id is None or not all(text.context for text in texts):
+        return next(self.rankings([texts], by, reading))
+
+    def rankings(
+        self, groups: Iterable[Sequence[Text]], by: Measure = "sum", reading: Reading = Reading()
+    ) -> Iterator[Ranking]:
+        """Rank each of a stream of groups, as `rank` does; small groups are read together.
+
+        Raises:
+            LmscoreError: as `rank`; the rankings before it have been given.
+        """
+        waiting = deque[Sequence[Text]]()
+        scores = self.scores(self._candidates(groups, by, waiting), reading)
+        while (first := next(scores, None)) is not None:
+            group = waiting.popleft()
+            of_group = [first, *islice(scores, len(group) - 1)]
+            alone = list(islice(scores, len(group))) if by == "pmi" else None
+            yield ranking.rank(of_group, [text.index for text in group], by, alone)
+
+    def _candidates(
+        self, groups: Iterable[Sequence[Text]], by: Measure, waiting: deque[Sequence[Text]]
+    ) -> Iterator[Text]:
+        """The texts to score for each group in turn; groups that were begun are kept in `waiting`."""
+        for group in groups:
+            if not group:
+                raise LmscoreError("there are no candidates to rank; give at least one, one a line")
+            if by == "pmi" and (self.start.id is None or not all(text.context for text in group)):
                 raise LmscoreError(
                     "pmi compares a context with a bare start symbol: it needs both; give --context, --bos"
                 )
-            alone = list(self.scores([Text(text.text, None, text.origin) for text in texts], reading))
-        return ranking.rank(scores, [text.index for text in texts], by, alone)
+            waiting.append(group)
+            yield from group
+            if by == "pmi":
+                yield from (Text(text.text, None, text.origin, text.index) for text in group)
 
     def _tokenize(self, text: Text, reading: Reading) -> Tokenized:
         tokenized = self._tokenizer.tokenize(text, reading)
@@ -130,18 +172,18 @@ class Scorer:
                 )
         return tokenized
 
-    def _score_block(self, block: Sequence[tuple[Text, Tokenized]], reading: Reading) -> Iterator[Score]:
+    def _score_block(self, block: Sequence["_Prepared"], reading: Reading) -> Iterator[Score]:
         planned: list[planning.Window] = []
         spans: list[slice] = []
-        for _, tokenized in block:
+        for prepared in block:
             begin = len(planned)
-            planned.extend(self._windows(tokenized, reading))
+            planned.extend(self._windows(prepared.tokenized, reading))
             spans.append(slice(begin, len(planned)))
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top)
         readouts = engine.run(self._network, planned, wanted)
-        for (text, tokenized), span in zip(block, spans, strict=True):
+        for prepared, span in zip(block, spans, strict=True):
             own = [readout for window in readouts[span] for readout in window]
-            yield self._assemble(text, tokenized, planned[span], own)
+            yield self._assemble(prepared, planned[span], own)
 
     def _windows(self, tokenized: Tokenized, reading: Reading) -> Iterator[planning.Window]:
         ids = (*tokenized.context, *(piece.id for piece in tokenized.pieces))
@@ -149,8 +191,9 @@ class Scorer:
         return planning.windows(start, ids, len(tokenized.context), self._network.limit, reading.stride)
 
     def _assemble(
-        self, text: Text, tokenized: Tokenized, windows: Sequence[planning.Window], readouts: Sequence[engine.Readout]
+        self, prepared: "_Prepared", windows: Sequence[planning.Window], readouts: Sequence[engine.Readout]
     ) -> Score:
+        text, tokenized = prepared.text, prepared.tokenized
         unscored = len(tokenized.pieces) - len(readouts)
         tokens = []
         for index, piece in enumerate(tokenized.pieces):
