@@ -1,0 +1,116 @@
+"""The engine by itself: a log-probability from known logits, and memory that runs out."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lmscore import LmscoreError, engine, open_scorer
+from lmscore.decoder import Decoder
+from lmscore.engine import Wanted, read_out
+from lmscore.planning import Tree, Window, trees
+from lmscore.pretrained import Pretrained
+from lmscore.scorer import Scorer
+
+FULL = Wanted(rank=True, entropy=True, top=3)
+LOGITS = torch.tensor([[0.0, math.log(2), math.log(5), -math.inf]])
+
+
+class Counting:
+    """A network that expects each id to be followed by the next one, e times as likely as any other."""
+
+    vocabulary = 10
+    limit = None
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self.capacity = capacity
+        self.sizes: list[int] = []
+
+    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
+        for tree in trees(windows, int(share * 64)):
+            self.sizes.append(len(tree.ids))
+            if len(tree.ids) > self.capacity:
+                raise MemoryError
+            yield tree, torch.tensor(tree.ids)
+
+    def logits(self, hidden: Tensor) -> Iterator[Tensor]:
+        yield torch.nn.functional.one_hot((hidden + 1) % 10, 10).float()
+
+
+@pytest.mark.parametrize("cuts", [[4], [1, 3], [2, 2], [1, 1, 1, 1]])
+def test_logits_in_blocks_give_what_they_give_whole(cuts: list[int]) -> None:
+    found = list(read_out(torch.split(LOGITS, cuts, dim=-1), torch.tensor([0, 0]), torch.tensor([1, 3]), FULL))
+    assert found[0].logprob == pytest.approx(math.log(2 / 8))
+    assert found[0].rank == 2
+    assert found[0].entropy == pytest.approx(-sum(p * math.log(p) for p in (1 / 8, 2 / 8, 5 / 8)))
+    assert found[0].top is not None
+    assert [id for id, _ in found[0].top] == [2, 1, 0]
+    assert found[0].top[0][1] == pytest.approx(math.log(5 / 8))
+    assert found[1].logprob == -math.inf
+    assert found[1].rank == 4
+
+
+def test_half_precision_is_widened_before_it_is_summed() -> None:
+    logits = torch.zeros(1, 40_000, dtype=torch.bfloat16)
+    (found,) = read_out([logits], torch.tensor([0]), torch.tensor([7]), Wanted())
+    assert found.logprob == pytest.approx(-math.log(40_000), abs=1e-5)
+
+
+def test_a_tie_shares_the_better_rank() -> None:
+    (found,) = read_out([torch.tensor([[1.0, 3.0, 3.0, 3.0]])], torch.tensor([0]), torch.tensor([3]), FULL)
+    assert found.rank == 1
+
+
+def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    network = Counting(capacity=20)
+    planned = [Window((i, *[(i + j) % 10 for j in range(9)]), 1) for i in range(10)]
+    with caplog.at_level(logging.WARNING):
+        found = engine.run(network, planned, Wanted())
+    assert [len(readouts) for readouts in found] == [9] * 10
+    likely, unlikely = (1 - math.log(math.e + 9), -math.log(math.e + 9))
+    for window, readouts in zip(planned, found, strict=True):
+        expected = [likely if id == (before + 1) % 10 else unlikely for before, id in pairwise(window.ids)]
+        assert [readout.logprob for readout in readouts] == pytest.approx(expected)
+    assert max(network.sizes) > 20
+    assert "1/4 of the usual size" in caplog.text
+
+
+def test_memory_that_is_too_small_for_anything_is_one_line() -> None:
+    with pytest.raises(LmscoreError, match="out of memory"):
+        engine.run(Counting(capacity=3), [Window((1, 2, 3, 4, 5), 1)], Wanted())
+
+
+def test_which_models_the_decoder_takes(architecture: str, scorer_of: Callable[[str], Scorer]) -> None:
+    """By what a model is, not by its speed: were one to fall back, it would be right and nobody would notice."""
+    kind = Decoder if architecture in ("llama", "qwen2", "qwen3") else Pretrained
+    assert isinstance(scorer_of(architecture)._network, kind)
+
+
+@pytest.fixture
+def llama(folder_of: Callable[[str], Any]) -> Scorer:
+    """A scorer of its own, whose network may be changed."""
+    return open_scorer(str(folder_of("llama")))
+
+
+def test_packed_weights_give_what_plain_ones_give(llama: Scorer, scorer_of: Callable[[str], Scorer]) -> None:
+    text = "Whatever is packed is packed once, and nobody can tell."
+    plain = scorer_of("llama").score(text)
+    assert isinstance(llama._network, Decoder)
+    llama._network._pack()
+    assert llama.score(text).logprobs == pytest.approx(plain.logprobs, abs=1e-5)
+
+
+def test_without_the_packing_operators_the_numbers_stay(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmscore.decoder.PACKS", False)
+    text = " ".join(["and again"] * 60)
+    before = llama.score(text)
+    assert isinstance(llama._network, Decoder)
+    llama._network._pack()
+    assert llama.score(text).logprobs == before.logprobs
