@@ -4,18 +4,22 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
-from lmscore import LmscoreError, engine, open_scorer
+from lmscore import LmscoreError, Text, engine, open_scorer
 from lmscore.decoder import Decoder
 from lmscore.engine import Wanted, read_out
 from lmscore.planning import Tree, Window, trees
 from lmscore.pretrained import Pretrained
 from lmscore.scorer import Scorer
+
+from . import models
 
 FULL = Wanted(rank=True, entropy=True, top=3)
 LOGITS = torch.tensor([[0.0, math.log(2), math.log(5), -math.inf]])
@@ -91,6 +95,20 @@ def test_which_models_the_decoder_takes(architecture: str, scorer_of: Callable[[
     """By what a model is, not by its speed: were one to fall back, it would be right and nobody would notice."""
     kind = Decoder if architecture in ("llama", "qwen2", "qwen3") else Pretrained
     assert isinstance(scorer_of(architecture)._network, kind)
+
+
+def test_a_value_that_is_no_number_stays_with_the_text_it_belongs_to(
+    folder_of: Callable[[str], Any], tmp_path: Path
+) -> None:
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder_of("llama"))
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder_of("llama"))
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer("Q").input_ids[-1]] = math.nan
+    scorer = open_scorer(str(models.save(model, tokenizer, tmp_path)))
+    scores = scorer.scores([Text("An apple", origin="text 1"), Text("A Q and", origin="text 2"), Text("A pear")])
+    assert math.isfinite(next(scores).total_logprob or math.nan)
+    with pytest.raises(LmscoreError, match=r"text 2: .* token \d"):
+        next(scores)
 
 
 @pytest.fixture

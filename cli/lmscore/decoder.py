@@ -29,7 +29,9 @@ CHUNK = 256
 """Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
 
 BLOCK = 64
-"""Rows that attend together on a CPU. Each is held against the keys of all of them, so a larger block wastes more."""
+BLOCK_ELSEWHERE = 512
+"""Rows that attend together, on a CPU and on an accelerator. Each is held against the keys of all of them: a larger
+block wastes more, a smaller one keeps fewer units busy."""
 
 VOCABULARY_BLOCK = 4096
 """Columns of logits that exist together."""
@@ -141,9 +143,8 @@ class Decoder:
         if count >= WORTH_PACKING and not self._packed:
             self._pack()
         rotation = self._rotation(depths)
-        on_cpu = self.device.type == "cpu"
-        rows = CHUNK if on_cpu else count
-        attention = _Attention(tree, filling, BLOCK if on_cpu else rows, self.device, self.dtype)
+        rows, block = (CHUNK, BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
+        attention = _Attention(tree, filling, block, self.device, self.dtype)
         hidden = F.embedding(ids, self._embeddings)  # [N, H]
         for layer in self._layers:
             keys, values = layer.room(hidden)

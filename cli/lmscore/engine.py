@@ -4,6 +4,7 @@ Knows no text, no files and no options, and of a network only that it reads wind
 """
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +93,14 @@ def run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[lis
                 if not _out_of_memory(err) or share < SMALLEST_SHARE:
                     raise
                 log.warning("out of memory: going on with batches of 1/%d of the usual size", round(1 / share))
+    if len(windows) > 1:  # what is no number in one window may have spread to others that were read with it
+        for index in (index for index, readouts in found.items() if not _finite(readouts)):
+            found[index] = run(network, [windows[index]], wanted)[0]
     return [found[index] for index in range(len(windows))]
+
+
+def _finite(readouts: Iterable["Readout"]) -> bool:
+    return all(math.isfinite(readout.logprob or 0.0) for readout in readouts)
 
 
 def _read_out_rows(
