@@ -1,0 +1,220 @@
+"""Opening a model: what may be named, and one line for each way in which it is not one that lmscore can use."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+import transformers
+from huggingface_hub import errors
+
+from lmscore import LmscoreError, open_scorer
+from lmscore.loading import Choice, Found, find
+
+from . import models
+from .cli import Cli
+
+FolderOf = Callable[[str], Path]
+
+
+@pytest.fixture
+def folder(folder_of: FolderOf, tmp_path: Path) -> Path:
+    """A copy of the random Llama, to be damaged."""
+    return shutil.copytree(folder_of("llama"), tmp_path / "model")
+
+
+def refused(model: object, **chosen: Any) -> str:
+    """The line with which opening a model is refused."""
+    with pytest.raises(LmscoreError) as caught:
+        open_scorer(str(model), **chosen)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
+def edit(path: Path, **changes: object) -> None:
+    """Change fields of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_place_that_holds_no_model(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "note.txt").touch()
+    assert refused(tmp_path / "nowhere").startswith(f"there is no model at {tmp_path}/nowhere; give a folder")
+    assert refused(tmp_path / "empty").endswith("has no config.json, so it is not a model in transformers' layout")
+    assert "--model takes a folder with safetensors" in refused(tmp_path / "note.txt")
+    assert refused("./nowhere").startswith("there is no model at ./nowhere")
+    assert refused("weights.gguf").startswith("there is no model at weights.gguf")
+
+
+def test_a_missing_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    assert refused(folder).endswith("has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
+
+
+def test_a_tokenizer_that_cannot_be_read(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{")
+    assert refused(folder).startswith(f"{folder}: cannot read its tokenizer: ")
+
+
+def test_a_configuration_that_cannot_be_read(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+    assert "cannot read its" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt"])
+def test_pickle_is_refused_and_says_how_to_convert(folder: Path, name: str) -> None:
+    (folder / "model.safetensors").rename(folder / name)
+    for model in (folder, folder / name):
+        line = refused(model)
+        assert f"has only pickle weights ({name}), which can run code when opened" in line
+        assert "save_pretrained(...) writes safetensors" in line
+
+
+def test_pickle_beside_safetensors_is_not_opened(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"not even a pickle")
+    assert open_scorer(str(folder)).score("a").num_tokens == 1
+
+
+def test_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert "holds no safetensors" in refused(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 1000, -1])
+def test_weights_cut_short(folder: Path, kept: int) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    assert refused(folder).startswith(f"{weights} is damaged or cut short (")
+
+
+def test_a_missing_shard(folder: Path) -> None:
+    index = {"weight_map": {"model.norm.weight": "model.safetensors", "lm_head.weight": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert refused(folder).endswith("lacks model-2.safetensors (of 2 shards); fetch it again")
+
+
+def test_weights_that_lack_a_part_would_be_random(folder: Path) -> None:
+    edit(folder / "config.json", num_hidden_layers=3)
+    assert "its weights lack model.layers.2." in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("BertForMaskedLM", transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)),
+        ("T5ForConditionalGeneration", transformers.T5Config(d_model=8, d_ff=8, num_layers=1, num_heads=1)),
+        ("LlamaForSequenceClassification", transformers.LlamaConfig(**models.SIZES)),
+    ],
+)
+def test_what_is_no_causal_language_model(kind: str, config: Any, folder: Path) -> None:
+    config.architectures = [kind]
+    config.save_pretrained(folder)
+    assert refused(folder).startswith(f"{folder} is a {kind}, not a causal language model")
+
+
+def test_code_of_its_own_is_not_run_unasked(folder: Path) -> None:
+    (folder / "mine.py").write_text("raise SystemExit('this code has run')")
+    edit(folder / "config.json", model_type="mine", auto_map={"AutoConfig": "mine.Mine"})
+    assert refused(folder).endswith("read that code, then add --trust-remote-code to run it")
+
+
+def test_a_vocabulary_larger_than_the_model_s(folder: Path) -> None:
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"extra{i}" for i in range(60)])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(LmscoreError, match=r"the tokenizer gives id \d+, but the model knows 640"):
+        open_scorer(str(folder)).score("extra59")
+
+
+def test_no_memory_for_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000})())
+    assert refused(folder).endswith("are free; a smaller model or --dtype bfloat16 needs less")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there(folder: Path) -> None:
+    assert refused(folder, device="cuda").startswith("there is no cuda device that this torch can use; it has: ")
+
+
+def test_a_folder_can_be_relative_and_named_by_the_environment(
+    folder_of: FolderOf, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of("qwen3")
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("LMSCORE_MODEL", folder.name)
+    shown = json.loads(cli("score", "--json", "a").out)["model"]
+    assert (shown["name"], shown["dtype"], shown["device"]) == (folder.name, "float32", "cpu")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"], indirect=True)
+def test_the_precision_that_is_asked_for(architecture: str, folder_of: FolderOf, dtype: str) -> None:
+    folder = str(folder_of(architecture))
+    found, plain = open_scorer(folder, dtype=dtype).score("A short text"), open_scorer(folder).score("A short text")
+    assert found.model.dtype == dtype
+    assert found.logprobs == pytest.approx(plain.logprobs, abs=1e-4 if dtype == "float64" else 0.2)
+    assert found.logprobs != plain.logprobs
+
+
+def test_threads(folder: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        open_scorer(str(folder), threads=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+HUB = {
+    "gated": (errors.GatedRepoError, "accept its terms on its hub page, then run `hf auth login` or set HF_TOKEN"),
+    "revision": (errors.RevisionNotFoundError, "who/what has no revision v2; see its history on the hub"),
+    "repository": (errors.RepositoryNotFoundError, "the hub knows none of that name (a private one needs HF_TOKEN)"),
+    "offline": (errors.LocalEntryNotFoundError, "is not on this disk and the hub cannot be reached (offline?)"),
+    "hub": (errors.HfHubHTTPError, "cannot fetch who/what@v2 from the hub: it said so"),
+    "disk": (OSError, "cannot fetch who/what@v2 from the hub: it said so"),
+}
+
+
+@pytest.mark.parametrize(("kind", "said"), HUB.values(), ids=HUB.keys())
+def test_what_the_hub_says_is_one_line(monkeypatch: pytest.MonkeyPatch, kind: type[Exception], said: str) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        err = kind.__new__(kind)  # the hub's own errors want a response from it
+        err.args = ("it said so\nat length",)
+        raise err
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    assert said in refused("who/what", revision="v2")
+
+
+def test_the_hub_is_asked_for_what_is_safe_and_for_code_only_if_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def snapshot(name: str, **wanted: Any) -> str:
+        asked.append({"name": name, **wanted})
+        return str(tmp_path / "abc123")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert find(Choice("who/what", "main")) == Found(tmp_path / "abc123", "abc123")
+    find(Choice("who/what", trust_remote_code=True))
+    assert [(one["name"], one["revision"], "*.py" in one["allow_patterns"]) for one in asked] == [
+        ("who/what", "main", False),
+        ("who/what", None, True),
+    ]
+    assert not any(pattern.endswith((".bin", ".pt")) for one in asked for pattern in one["allow_patterns"])
+
+
+def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert "is not on this disk and the hub cannot be reached (offline?)" in refused("who/what")
+
+
+@pytest.mark.parametrize("name", ["no model", "-x-", "smolm2 "])
+def test_what_can_be_no_hub_id(name: str) -> None:
+    assert "not in the catalogue (smollm2), not a folder, not a hub id" in refused(name)
