@@ -11,6 +11,10 @@ from lmscore import open_scorer
 from lmscore.scorer import Scorer
 
 from . import models
+from .cli import Cli
+from .twin import Twin
+
+torch.set_num_threads(1)  # these models are so small that threads would only wait for each other
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +35,19 @@ def scorer_of(folder_of: Callable[[str], Path]) -> Callable[[str], Scorer]:
     return cache(lambda architecture: open_scorer(str(folder_of(architecture))))
 
 
+@pytest.fixture(scope="session")
+def twin_of(folder_of: Callable[[str], Path]) -> Callable[[str], Twin]:
+    """The slow twin of a random model, by architecture, with the start symbol that lmscore must choose for it."""
+    return cache(lambda architecture: Twin(folder_of(architecture), models.START_IDS[architecture]))
+
+
 @pytest.fixture(params=sorted(models.ARCHITECTURES))
 def architecture(request: pytest.FixtureRequest) -> str:
     """Each architecture in turn."""
     return str(request.param)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder_of: Callable[[str], Path]) -> Cli:
+    """Runs lmscore inside this process, with the random Llama."""
+    return Cli(monkeypatch, capsys, folder_of("llama"))

@@ -3,8 +3,11 @@
 Each builder writes a folder as `save_pretrained` would, with a tokenizer trained here. No test needs a hub.
 """
 
+import json
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -33,10 +36,18 @@ SIZES: dict[str, Any] = {
 START, END = "<s>", "<|endoftext|>"
 
 
+@cache
 def corpus() -> list[str]:
     """English paragraphs from the standard library's own documentation."""
     paragraphs = "\n\n".join(topics[name] for name in sorted(topics)[:40]).split("\n\n")
     return [" ".join(paragraph.split()) for paragraph in paragraphs if len(paragraph) > 40]
+
+
+def passages(seed: int, lengths: Iterable[int]) -> list[str]:
+    """Cuts of the corpus, of so many characters each, from places chosen by chance: mid-word as often as not."""
+    whole, chance = " ".join(corpus()), random.Random(seed)
+    starts = ((chance.randrange(len(whole) - length), length) for length in lengths)
+    return [whole[start : start + length] for start, length in starts]
 
 
 def byte_level(*special: str) -> Tokenizer:
@@ -52,15 +63,21 @@ def byte_level(*special: str) -> Tokenizer:
     return tokenizer
 
 
-def byte_fallback(*special: str) -> Tokenizer:
-    """Byte pairs over characters, spaces written ▁, rare characters as their bytes: as Gemma has them."""
+def byte_fallback(*special: str, prefix: str = "never") -> Tokenizer:
+    """Byte pairs over characters, spaces written ▁, rare characters as their bytes: as Gemma has them.
+
+    With the prefix ``always``, a ▁ is put before every text that does not begin with one, as Llama 2 has it.
+    """
     fallback = [f"<0x{byte:02X}>" for byte in range(256)]
     trained = Tokenizer(models.BPE(unk_token=special[0], byte_fallback=True))
-    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prefix, split=True)
     trained.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=[*special, *fallback], show_progress=False)
-    trained.train_from_iterator((piece for line in corpus() for piece in line.split(" ")[:8]), trainer)
-    return trained
+    trained.train_from_iterator(corpus(), trainer)
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prefix, split=False)
+    state = json.loads(trained.to_str())
+    state["added_tokens"] = state["added_tokens"][: len(special)]  # the bytes are ordinary tokens
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def wrap(tokenizer: Tokenizer, bos: str | None, eos: str | None) -> Any:
@@ -78,6 +95,23 @@ def save(model: Any, tokenizer: Any, folder: Path) -> Path:
 def llama(folder: Path) -> Path:
     """Rotary positions, grouped heads, a BOS of its own."""
     config = transformers.LlamaConfig(**SIZES, initializer_range=0.2)
+    return save(transformers.LlamaForCausalLM(config), wrap(byte_level(START, END), START, END), folder)
+
+
+def wide(folder: Path) -> Path:
+    """A tied head, scaled rotary frequencies, and a larger vocabulary and more units than are worked out at once."""
+    rotary = {
+        "rope_type": "llama3",
+        "rope_theta": 10_000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+    sizes = SIZES | {"vocab_size": 4500, "intermediate_size": 900, "rope_parameters": rotary}
+    config = transformers.LlamaConfig(
+        **sizes, tie_word_embeddings=True, attention_bias=True, mlp_bias=True, initializer_range=0.2
+    )
     return save(transformers.LlamaForCausalLM(config), wrap(byte_level(START, END), START, END), folder)
 
 
@@ -118,7 +152,10 @@ def gemma3(folder: Path) -> Path:
     return save(transformers.Gemma3ForCausalLM(config), tokenizer, folder)
 
 
-ARCHITECTURES = {"llama": llama, "gpt2": gpt2, "qwen2": qwen2, "qwen3": qwen3, "gemma3": gemma3}
+ARCHITECTURES = {"llama": llama, "wide": wide, "gpt2": gpt2, "qwen2": qwen2, "qwen3": qwen3, "gemma3": gemma3}
+
+START_IDS = {"llama": 0, "wide": 0, "gpt2": 0, "qwen2": 0, "qwen3": 0, "gemma3": 1}
+"""Where each starts: its BOS, or its EOS where it has none."""
 
 
 def bigram(folder: Path, expected: Mapping[tuple[str, str], float], start: str = START) -> Path:

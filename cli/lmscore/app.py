@@ -3,17 +3,18 @@
 Knows everyone; computes nothing.
 """
 
+import contextlib
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import typer
 
-from . import __version__, catalogue, download, files, hints, show, terminal
+from . import __version__, catalogue, download, files, hints, interrupt, show, terminal
 from . import options as opt
 from .errors import LmscoreError
 from .records import Ranking, Reading, Text
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Record = TypeVar("Record")
+
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises for every kind of wrong usage; it gives this class no public name."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,15 +43,21 @@ app.add_typer(models_app, name="models")
 def run() -> int:
     """Run the command line, and give its exit code. The only place that catches an expected failure."""
     try:
-        app(prog_name="lmscore")
+        with contextlib.redirect_stdout(cast(TextIO, files.Sink(sys.stdout))):
+            code: int = app(prog_name="lmscore", standalone_mode=False) or 0
+            sys.stdout.flush()
     except LmscoreError as err:
+        interrupt.check()
         terminal.say("error", str(err))
         return 1
+    except UsageError as err:
+        if said := err.format_message():  # nothing where the help has been shown instead
+            said = said.removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
+            terminal.say("error", f"{said}; see {err.ctx.command_path if err.ctx else 'lmscore'} --help")
+        return 2
     except files.ClosedPipe:
         return 0
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
-    return 0
+    return code
 
 
 @app.callback()
@@ -80,7 +90,7 @@ def score(
     stride: opt.StrideOpt = None,
     json: opt.JsonOpt = False,
     format: opt.FormatOpt = None,
-    tokens: opt.TokensOpt = True,
+    no_tokens: opt.NoTokensOpt = False,
     rank: opt.RankOpt = False,
     entropy: opt.EntropyOpt = False,
     unit: opt.UnitOpt = opt.Unit.nats,
@@ -97,12 +107,12 @@ def score(
 
     - `lmscore score --json --file lines.txt | jq .perplexity`
     """
-    style = show.Style(opt.Format.of(format, json, output), tokens, unit=unit, color=color.wanted)
+    style = show.Style(opt.Format.of(format, json, output), not no_tokens, unit=unit, color=color.wanted)
     rank = rank or style.format is opt.Format.table
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
     terminal.listen(quiet, verbose)
     source = _begun(_texts(texts or [], file, whole, context))
-    with files.output(output) as stream:
+    with files.output(output, file or files.STDIN) as stream:
         scorer = _open(
             quiet,
             model=model,
@@ -138,7 +148,7 @@ def rank(
     stride: opt.StrideOpt = None,
     json: opt.JsonOpt = False,
     format: opt.FormatOpt = None,
-    tokens: opt.TokensOpt = True,
+    no_tokens: opt.NoTokensOpt = False,
     unit: opt.UnitOpt = opt.Unit.nats,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
@@ -153,11 +163,11 @@ def rank(
 
     A line of groups.jsonl: `{"context": "2 + 2 =", "candidates": [" 4", " 5"]}`
     """
-    style = show.Style(opt.Format.of(format, json, output), tokens, top, unit, color.wanted)
+    style = show.Style(opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted)
     reading = Reading(eos, parse_special, boundary.value, stride)
     terminal.listen(quiet, verbose)
     groups = _hinted(_begun(_groups(file, input_format, context, join)))
-    with files.output(output) as stream:
+    with files.output(output, file or files.STDIN) as stream:
         scorer = _open(
             quiet,
             model=model,
@@ -214,6 +224,8 @@ def _texts(texts: list[str], file: str | None, whole: bool, context: str | None)
     if file is None:
         if whole:
             raise typer.BadParameter("--whole is for --file and standard input; a TEXT is whole as it stands")
+        for hint in hints.of_arguments(texts):
+            log.warning("%s", hint)
         return files.texts_from_arguments(texts, context)
     return files.whole_text(file, context) if whole else files.texts_from_file(file, context)
 
@@ -224,7 +236,7 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     Raises:
         typer.BadParameter: a context for groups that bring their own.
     """
-    by_name = opt.InputFormat.jsonl if file.endswith((".jsonl", ".ndjson")) else opt.InputFormat.lines
+    by_name = opt.InputFormat.jsonl if file.lower().endswith((".jsonl", ".ndjson")) else opt.InputFormat.lines
     if (form or by_name) is opt.InputFormat.lines:
         return files.groups_from_lines(file, context, join)
     if context is not None:
@@ -251,6 +263,7 @@ def _open(quiet: bool, **chosen: Any) -> "Scorer":
         from .scorer import open_scorer
 
         scorer = open_scorer(**chosen, report=report)
+    interrupt.check()
     log.info("loaded in %.1f s: %s", time.perf_counter() - began, scorer.provenance.sentence)
     return scorer
 
@@ -260,6 +273,7 @@ def _timed(records: Iterable[Record], tokens_of: Callable[[Record], int]) -> Ite
     began, tokens = time.perf_counter(), 0
     for record in records:
         tokens += tokens_of(record)
+        interrupt.check()
         yield record
     seconds = time.perf_counter() - began
     log.info("scored %d tokens in %.1f s: %.0f tokens a second", tokens, seconds, tokens / seconds)

@@ -11,12 +11,11 @@ import json
 import logging
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from .errors import LmscoreError
 from .records import Text
@@ -116,38 +115,33 @@ def _group(line: str, where: str) -> tuple[str | None, list[str]]:
     context, candidates = group.get("context"), group.get("candidates")
     if context is not None and not isinstance(context, str):
         raise LmscoreError(f'{where}: "context" is not a string; leave it out for none')
-    if not isinstance(candidates, list) or not all(isinstance(candidate, str) for candidate in candidates):
-        raise LmscoreError(f'{where}: "candidates" is not a list of strings')
-    if not candidates:
-        raise LmscoreError(f'{where}: "candidates" is empty; give at least one')
+    if not isinstance(candidates, list) or not candidates:
+        raise LmscoreError(f'{where}: "candidates" is not a list with at least one string; write "candidates": ["…"]')
+    for index, candidate in enumerate(candidates, 1):
+        if not isinstance(candidate, str):
+            raise LmscoreError(f"{where}, candidate {index}: not a string; put quotes around it")
     return context, candidates
 
 
 def _name(path: str) -> str:
-    return "stdin" if path == STDIN else path
+    return {STDIN: "stdin", "": "with an empty name"}.get(path, path)
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
-    if path == STDIN:
-        if sys.stdin is None:  # closed by the shell, with <&-
-            raise LmscoreError("standard input is closed; name a file")
-        yield sys.stdin.buffer
-        return
+    """A file's bytes, or standard input's; what goes wrong in opening and in reading them, as one line."""
+    name = _name(path)
     try:
-        stream = Path(path).open("rb")  # noqa: SIM115  closed below: only its opening is explained here
+        if path == STDIN and sys.stdin is None:  # the shell's <&-
+            raise LmscoreError("standard input is closed; name a file")
+        with contextlib.nullcontext(sys.stdin.buffer) if path == STDIN else open(path, "rb") as stream:
+            yield stream
     except FileNotFoundError as err:
-        raise LmscoreError(
-            f"there is no file {path}; to score those words themselves, give them without --file"
-        ) from err
-    except IsADirectoryError as err:
-        raise LmscoreError(f"{path} is a folder; name a file in it") from err
+        raise LmscoreError(f"there is no file {name}; check the name, or give - to read standard input") from err
     except OSError as err:
-        if Path(path).is_dir():  # Windows says that access is denied
-            raise LmscoreError(f"{path} is a folder; name a file in it") from err
-        raise LmscoreError(f"cannot read {path}: {err.strerror}") from err
-    with stream:
-        yield stream
+        if path != STDIN and Path(path).is_dir():  # Windows says that access is denied
+            raise LmscoreError(f"{name} is a folder; name a file in it") from err
+        raise LmscoreError(f"cannot read {name}: {err.strerror or err}; check its permissions") from err
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
@@ -187,57 +181,116 @@ def _decoded(data: bytes, where: str, offset: int) -> str:
         ) from err
 
 
+class Sink:
+    """A text stream whose failures are told from all others: a reader that has gone, a full disk, a closed stream.
+
+    Put in the place of ``sys.stdout``, it speaks for whoever prints.
+    """
+
+    def __init__(self, stream: TextIO | None, name: str = "standard output") -> None:
+        self._stream = stream
+        self._name = name
+        if isinstance(stream, io.TextIOWrapper):  # a notebook's is none
+            stream.reconfigure(encoding="utf-8", newline="\n")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._watched() as stream:
+            return stream.write(text)
+
+    def flush(self) -> None:
+        with self._watched() as stream:
+            stream.flush()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[TextIO]:
+        if self._stream is None:  # the shell's >&-
+            raise LmscoreError(f"{self._name} is closed; name a file with -o")
+        try:
+            with _explained(self._name):
+                yield self._stream
+        except (LmscoreError, ClosedPipe):
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Let what is left in the buffer go nowhere: whoever closes the stream would fail over it once more."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # no file below
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+
+
 @contextlib.contextmanager
-def output(path: str | None) -> Iterator[TextIO]:
+def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
     """Standard output, or a file that takes its name only when it is whole.
 
+    Args:
+        source: the file that is being read, which is not to be replaced.
+
     Raises:
-        LmscoreError: the file cannot be written.
-        ClosedPipe: nobody reads standard output any more.
+        LmscoreError: the output cannot be written.
+        ClosedPipe: nobody reads it any more.
     """
     if path is None or path == STDIN:
-        yield from _standard_output()
-    else:
-        yield from _whole_file(Path(path))
-
-
-def _standard_output() -> Iterator[TextIO]:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's, or a test's, is none
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-    try:
+        sys.stdout.flush()  # where it is closed, that shows before the work is done
         yield sys.stdout
         sys.stdout.flush()
-    except BrokenPipeError as err:
-        # What is left in the buffer has nowhere to go; without this the interpreter complains when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise ClosedPipe from err
+        return
+    place = Path(path).resolve()  # a link keeps pointing where it does: what it points to is replaced
+    if place.is_dir():
+        raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
+    if source is not None and _same(source, place):
+        raise LmscoreError(f"{path} is being read, and would be lost; choose another place with -o")
+    yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
+
+
+def _same(source: str, place: Path) -> bool:
+    try:
+        read = os.fstat(sys.stdin.fileno()) if source == STDIN else os.stat(source)
+        return place.is_file() and os.path.samestat(read, place.stat())
+    except (OSError, ValueError, AttributeError):  # a standard input that is no file
+        return False
+
+
+def _device(path: Path) -> Iterator[TextIO]:
+    """/dev/null, a named pipe: written as it stands."""
+    with _explained(path):
+        stream = path.open("w")
+    with stream:
+        sink = Sink(stream, str(path))
+        yield cast(TextIO, sink)
+        sink.flush()
 
 
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    path = path.resolve()  # a link keeps pointing where it does: what it points to is replaced
-    try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            if path.is_dir():
-                raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
-            with path.open("w", encoding="utf-8", newline="\n") as device:  # /dev/null, a named pipe
-                yield device
-            return
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as err:
-        raise LmscoreError(f"cannot write {path}: {err.strerror}; choose another place with -o") from err
+    with _explained(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
-        try:
-            with open(handle, "w", encoding="utf-8", newline="\n") as stream:
-                yield stream
-                stream.flush()
+        with open(handle, "w") as stream:
+            sink = Sink(stream, str(path))
+            yield cast(TextIO, sink)
+            sink.flush()
+            with _explained(path):
                 os.fsync(handle)
+        with _explained(path):
             _take_mode(part, path)
             part.replace(path)
-        except OSError as err:
-            raise LmscoreError(f"cannot write {path}: {err.strerror}; nothing was written") from err
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(name: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as err:
+        raise ClosedPipe from err
+    except OSError as err:
+        raise LmscoreError(f"cannot write {name}: {err.strerror or err}; choose another place with -o") from err
 
 
 def _take_mode(part: Path, path: Path) -> None:

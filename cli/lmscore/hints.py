@@ -1,19 +1,29 @@
-"""What looks like a slip in a group of candidates, said before it is scored as it stands. Pure; changes nothing."""
+"""What looks like a slip in what is to be scored, said before it is scored as it stands. Changes nothing."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 
 from .records import Text
 
 
+def of_arguments(texts: Iterable[str]) -> Iterator[str]:
+    """A line for each text of the command line that is a file's name."""
+    for text in texts:
+        if os.path.isfile(text):
+            yield f"{text} is scored as a text, though a file has that name; --file reads it"
+
+
 def of_group(group: Sequence[Text]) -> Iterator[str]:
-    """A line for each slip: no space after the context, the same candidate twice, only one candidate."""
+    """A line for each slip: JSON read as text, no space after the context, the same candidate twice, only one."""
     if len(group) == 1:
         yield f"{group[0].origin}: the only candidate wins unopposed"
-    glued = next((text for text in group if _wants_space(text.context or "", text.text)), None)
-    if glued is not None:
+    if coded := next((text for text in group if text.text.startswith(('{"', '["'))), None):
+        yield f"{coded.origin}: looks like JSON and is ranked as text; --input-format jsonl reads it as groups"
+    if glued := next((text for text in group if _wants_space(text.context or "", text.text)), None):
+        before, after = (glued.context or "").split()[-1], glued.text.split()[0]
         yield (
-            f'{glued.origin}: no space stands between "…{(glued.context or "")[-12:]}" and "{glued.text[:12]}…"; '
-            "--join ' ' puts one before each candidate"
+            f'{glued.origin}: no space stands between the context and this candidate ("{before}{after}"); '
+            "--join ' ' puts one before each"
         )
     first: dict[str, Text] = {}
     repeated = [(text, first[text.text]) for text in group if first.setdefault(text.text, text) is not text]

@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import PurePath
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -77,28 +77,36 @@ class Color(str, Enum):
         return None if self is Color.auto else self is Color.always
 
 
-_MODEL, _TEXT, _OUT, _TALK = "Model", "How the text is read", "Output", "Talk on stderr"
+# The sections of the help. What an option may be is named in its help: the column beside its name is narrow.
+_MODEL: dict[str, Any] = {"rich_help_panel": "Model"}
+_TEXT: dict[str, Any] = {"rich_help_panel": "How the text is read"}
+_OUT: dict[str, Any] = {"rich_help_panel": "Output"}
+_TALK: dict[str, Any] = {"rich_help_panel": "Talk on stderr"}
+_FLAG: dict[str, Any] = {"metavar": ""}  # takes no value, so none is named
 
 TextsArg = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TEXT]…", help="Texts to score; - reads one text a line from stdin.", show_default=False),
+    typer.Argument(metavar="TEXT", help="Texts to score; - is stdin, one text a line.", show_default=False),
 ]
 CandidatesArg = Annotated[
-    str, typer.Argument(metavar="FILE", help="One candidate a line; or .jsonl with groups; - is stdin.")
+    str, typer.Argument(metavar="FILE", help="One candidate a line, or groups in .jsonl; - is stdin.")
 ]
-NameArg = Annotated[str, typer.Argument(metavar="NAME", help="A name from the catalogue.")]
+NameArg = Annotated[str, typer.Argument(metavar="NAME", help="A name that `lmscore models` lists.")]
 FileOpt = Annotated[str | None, typer.Option("--file", "-f", metavar="FILE", help="Score each line of this file.")]
-WholeOpt = Annotated[bool, typer.Option("--whole", help="Take the file (or stdin) as one text, line ends included.")]
+WholeOpt = Annotated[
+    bool, typer.Option("--whole", help="Take the file or stdin as one text, line ends included.", **_FLAG)
+]
 InputFormatOpt = Annotated[
     InputFormat | None,
-    typer.Option("--input-format", help="How FILE is written; by its name if not given.", show_default=False),
+    typer.Option("--input-format", metavar="KIND", help="lines or jsonl; by FILE's name if not given."),
 ]
 ContextOpt = Annotated[
     str | None,
-    typer.Option("--context", "-c", metavar="TEXT", help="What stands directly before; given, not scored."),
+    typer.Option("--context", "-c", metavar="TEXT", help="What stands directly before: given, not scored."),
 ]
 JoinOpt = Annotated[
-    str, typer.Option("--join", metavar="TEXT", help="Put this before each candidate, a space say.", show_default=False)
+    str,
+    typer.Option("--join", metavar="TEXT", help="Put this before each candidate: a space, say.", show_default=False),
 ]
 
 ModelOpt = Annotated[
@@ -108,93 +116,105 @@ ModelOpt = Annotated[
         "-m",
         metavar="MODEL",
         envvar="LMSCORE_MODEL",
-        help="A catalogue name, a hub id, a folder with safetensors, or a .gguf file.",
-        rich_help_panel=_MODEL,
+        help="A name from `lmscore models`, a hub id, a folder with safetensors, or a .gguf file.",
+        **_MODEL,
     ),
 ]
 RevisionOpt = Annotated[
-    str | None,
-    typer.Option("--revision", metavar="REV", help="A hub model's branch, tag or commit.", rich_help_panel=_MODEL),
+    str | None, typer.Option("--revision", metavar="REV", help="A hub model's branch, tag or commit.", **_MODEL)
 ]
 TrustOpt = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Run Python code that the model brings.", rich_help_panel=_MODEL),
+    bool, typer.Option("--trust-remote-code", help="Run Python code that the model brings.", **_MODEL, **_FLAG)
 ]
 DTypeOpt = Annotated[
     DType,
-    typer.Option("--dtype", help="Precision. auto: float32 on a CPU, else the checkpoint's.", rich_help_panel=_MODEL),
+    typer.Option(
+        "--dtype",
+        metavar="DTYPE",
+        help="float32, bfloat16, float16, float64; auto: float32 on a CPU, else the model's own.",
+        **_MODEL,
+    ),
 ]
 DeviceOpt = Annotated[
-    Device, typer.Option("--device", help="auto takes an accelerator where there is one.", rich_help_panel=_MODEL)
+    Device,
+    typer.Option(
+        "--device", metavar="DEVICE", help="cpu, cuda, mps; auto: an accelerator where there is one.", **_MODEL
+    ),
 ]
 ThreadsOpt = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads to use.", rich_help_panel=_MODEL)
+    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads to use.", show_default=False, **_MODEL)
 ]
 
 BosOpt = Annotated[
-    str | None,
-    typer.Option("--bos", metavar="TOKEN", help="Start symbol: a token, an id, or none.", rich_help_panel=_TEXT),
+    str | None, typer.Option("--bos", metavar="TOKEN", help="Start symbol: a token, an id, or none.", **_TEXT)
 ]
-EosOpt = Annotated[bool, typer.Option("--eos", help="Score the end symbol as a last token.", rich_help_panel=_TEXT)]
+EosOpt = Annotated[bool, typer.Option("--eos", help="Score the end symbol as a last token.", **_TEXT, **_FLAG)]
 ParseSpecialOpt = Annotated[
     bool,
-    typer.Option("--parse-special", help="Let <|…|> in a text be the symbol it names.", rich_help_panel=_TEXT),
+    typer.Option("--parse-special", help="Let <|…|> in a text be the symbol it names.", **_TEXT, **_FLAG),
 ]
 BoundaryOpt = Annotated[
     Boundary,
-    typer.Option("--boundary", help="Tokenize context and text together or apart.", rich_help_panel=_TEXT),
+    typer.Option("--boundary", metavar="HOW", help="Tokenize context and text joint or separate.", **_TEXT),
 ]
 StrideOpt = Annotated[
     int | None,
     typer.Option(
-        "--stride",
-        metavar="N",
-        min=1,
-        help="New tokens in each further window of a long text; half a window if not given.",
-        rich_help_panel=_TEXT,
+        "--stride", metavar="N", min=1, help="A long text's window moves on N tokens; half of it if not given.", **_TEXT
     ),
 ]
 
-ByOpt = Annotated[Measure, typer.Option("--by", help="Rank by total, per token, per byte, or against no context.")]
+ByOpt = Annotated[
+    Measure,
+    typer.Option(
+        "--by", metavar="MEASURE", help="sum; mean, per token; byte, per byte; pmi, sum less that with no context."
+    ),
+]
 TopTokensOpt = Annotated[
-    int, typer.Option("--top", metavar="K", min=0, help="Also show the K likeliest tokens at each place.")
+    int,
+    typer.Option(
+        "--top", metavar="K", min=0, help="Also show the K likeliest tokens at each place.", show_default=False
+    ),
 ]
 TopPlacesOpt = Annotated[
     int | None, typer.Option("--top", metavar="N", min=1, help="Show only the first N places of each group.")
 ]
-RankOpt = Annotated[bool, typer.Option("--rank", help="Each token's rank in JSON and CSV too.", rich_help_panel=_OUT)]
+RankOpt = Annotated[bool, typer.Option("--rank", help="Each token's rank in JSON and CSV too.", **_OUT, **_FLAG)]
 EntropyOpt = Annotated[
-    bool, typer.Option("--entropy", help="Entropy of the model's expectation at each place.", rich_help_panel=_OUT)
+    bool, typer.Option("--entropy", help="How open the model was at each place (entropy).", **_OUT, **_FLAG)
 ]
-JsonOpt = Annotated[
-    bool, typer.Option("--json", help="The same as --format json: one object a line.", rich_help_panel=_OUT)
-]
+JsonOpt = Annotated[bool, typer.Option("--json", help="The same as --format json.", **_OUT, **_FLAG)]
 FormatOpt = Annotated[
     Format | None,
-    typer.Option("--format", help="By the name of -o if not given, else table.", rich_help_panel=_OUT),
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="table, json (one object a line), csv, tsv; by the name of -o if not given, else table.",
+        **_OUT,
+    ),
 ]
-TokensOpt = Annotated[
-    bool, typer.Option("--tokens/--no-tokens", help="List the tokens, or only the totals.", rich_help_panel=_OUT)
-]
+NoTokensOpt = Annotated[bool, typer.Option("--no-tokens", help="Only the totals, no token lists.", **_OUT, **_FLAG)]
 UnitOpt = Annotated[
-    Unit, typer.Option("--unit", help="For the table; JSON and CSV are always nats.", rich_help_panel=_OUT)
+    Unit,
+    typer.Option("--unit", metavar="UNIT", help="nats, bits, log10: for tables; JSON and CSV are nats.", **_OUT),
 ]
 OutOpt = Annotated[
-    str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write a whole file, or none.", rich_help_panel=_OUT),
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write a whole file, or none.", **_OUT)
 ]
 ColorOpt = Annotated[
     Color,
-    typer.Option("--color", help="Colour; auto follows the terminal and NO_COLOR.", rich_help_panel=_OUT),
+    typer.Option("--color", metavar="WHEN", help="always, never; auto follows the terminal and NO_COLOR.", **_OUT),
 ]
 QuietOpt = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No notices, no progress; errors stay.", rich_help_panel=_TALK)
+    bool, typer.Option("--quiet", "-q", help="No notices, no progress; errors stay.", **_TALK, **_FLAG)
 ]
 VerboseOpt = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Say load time, tokens a second and device.", rich_help_panel=_TALK),
+    typer.Option("--verbose", "-v", help="Say load time, tokens a second and device.", **_TALK, **_FLAG),
 ]
-ModelsJsonOpt = Annotated[bool, typer.Option("--json", help="One object a line.")]
-VersionOpt = Annotated[bool, typer.Option("--version", help="Show lmscore's, torch's and transformers' versions.")]
+ModelsJsonOpt = Annotated[bool, typer.Option("--json", help="One object a line.", **_FLAG)]
+VersionOpt = Annotated[
+    bool, typer.Option("--version", help="Show the versions of lmscore, torch and transformers.", **_FLAG)
+]
 
 MODEL = DEFAULT_MODEL

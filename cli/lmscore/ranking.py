@@ -1,8 +1,9 @@
 """Scores to an ordered group: measures, ties, margins and shares. Pure; knows no model and no terminal."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from .errors import LmscoreError
@@ -15,25 +16,30 @@ UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat1
 def resolution(score: Score) -> float:
     """How far rounding may have moved a total, in nats: the one rule for ties.
 
-    Rounding errors grow with the dtype's unit and with the sum, so the rule is a multiple of unit · (1 + |total|). The
+    Rounding errors grow with the dtype's unit and with the sum, so the rule is a multiple of unit · (32 + |total|). The
     multiple is measured: tests/test_resolution.py compares totals with those of the same model in float64.
     """
-    return SLACK * UNITS[score.model.dtype] * (1 + abs(score.total_logprob or 0.0))
+    slack = SLACK_AFTER_CONTEXT if score.context else SLACK
+    return slack[score.model.dtype] * UNITS[score.model.dtype] * (32 + abs(score.total_logprob or 0.0))
 
 
-SLACK = 4.0
+SLACK = {"float64": 8.0, "float32": 8.0, "float16": 1.5, "bfloat16": 8.0}
+SLACK_AFTER_CONTEXT = {"float64": 8.0, "float32": 8.0, "float16": 1.5, "bfloat16": 1.5}
+"""The hidden state of a start symbol grows a thousandfold on its way (Sun et al. 2024, "Massive Activations in Large
+Language Models"). In bfloat16 what follows it directly, with no context between, may be nats off."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A candidate measured: its value, and how far rounding may have moved that."""
+    """A candidate measured: its value, how far rounding may have moved that, and, once ordered, its place."""
 
     at: int
     value: float
     blur: float
+    place: int = 0
 
     def tied_with(self, other: "_Standing") -> bool:
-        return abs(self.value - other.value) <= max(self.blur, other.blur)
+        return self.value == other.value or abs(self.value - other.value) <= max(self.blur, other.blur)
 
 
 def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Sequence[Score] | None = None) -> Ranking:
@@ -57,72 +63,66 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
                 "give --context, or a start symbol with --bos"
             )
     measures: tuple[Measure, ...] = ("sum", "mean", "byte", "pmi") if alone else ("sum", "mean", "byte")
-    pmis = [_pmi(*pair) for pair in zip(scores, alone, strict=True)] if alone else [None] * len(scores)
-    orders = {measure: _order(scores, pmis, measure) for measure in measures}
-    order, places = orders[by], _places(orders[by])
+    without: Sequence[Score | None] = alone or [None] * len(scores)
+    orders = {measure: _order(scores, without, measure) for measure in measures}
+    order = orders[by]
+    best = max(standing.value for standing in order)
+    crowd = Counter(standing.place for standing in order)
     total = _logsumexp([score.total_logprob or 0.0 for score in scores])
     candidates = tuple(
         Candidate(
-            place=place,
+            place=standing.place,
             index=indices[standing.at],
             score=scores[standing.at],
-            pmi=pmis[standing.at],
-            margin=order[0].value - standing.value,
+            pmi=_pmi(scores[standing.at], without[standing.at]),
+            margin=None if math.isinf(standing.value) else 0.0 if standing.place == 1 else best - standing.value,
             share=math.exp((scores[standing.at].total_logprob or 0.0) - total),
-            tied=places.count(place) > 1,
+            tied=crowd[standing.place] > 1,
         )
-        for place, standing in zip(places, order, strict=True)
+        for standing in order
     )
     return Ranking(scores[0].context, by, candidates, MappingProxyType(_flips(orders, by, indices)))
 
 
-def _order(scores: Sequence[Score], pmis: Sequence[float | None], measure: Measure) -> list[_Standing]:
-    """Candidates by a measure, best first; where neighbours are tied, in input order."""
-    standings = [_measure(at, score, pmi, measure) for at, (score, pmi) in enumerate(zip(scores, pmis, strict=True))]
+def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[_Standing]:
+    """Candidates by a measure, best first. One tied with the one before it shares its place; there, input order."""
+    standings = [_measure(at, *pair, measure) for at, pair in enumerate(zip(scores, alone, strict=True))]
     best_first = sorted(standings, key=lambda standing: -standing.value)
-    places = _places(best_first)
-    return [
-        standing for _, standing in sorted(zip(places, best_first, strict=True), key=lambda pair: (pair[0], pair[1].at))
-    ]
+    placed: list[_Standing] = []
+    for number, standing in enumerate(best_first, 1):
+        tied = placed and standing.tied_with(placed[-1])
+        placed.append(replace(standing, place=placed[-1].place if tied else number))
+    return sorted(placed, key=lambda standing: (standing.place, standing.at))
 
 
-def _measure(at: int, score: Score, pmi: float | None, measure: Measure) -> _Standing:
+def _measure(at: int, score: Score, alone: Score | None, measure: Measure) -> _Standing:
     """A candidate's value by a measure, and how far rounding may have moved it."""
+    blur = resolution(score)
     value: Mapping[Measure, tuple[float | None, float]] = {
-        "sum": (score.total_logprob, 1.0),
-        "mean": (score.mean_logprob, score.num_tokens),
-        "byte": (score.byte_logprob, score.num_bytes or 1),
-        "pmi": (pmi, 0.5),  # a difference of two totals, each with an error of its own
+        "sum": (score.total_logprob, blur),
+        "mean": (score.mean_logprob, blur / score.num_tokens),
+        "byte": (score.byte_logprob, blur / (score.num_bytes or 1)),
+        "pmi": (_pmi(score, alone), blur + resolution(alone or score)),  # two totals, each with an error of its own
     }
-    figure, divisor = value[measure]
+    figure, blur = value[measure]
     # A text of no bytes (an end symbol alone) has no value by byte, and stands last there.
-    return _Standing(at, -math.inf if figure is None else figure, resolution(score) / divisor)
+    return _Standing(at, -math.inf if figure is None else figure, blur)
 
 
-def _pmi(score: Score, alone: Score) -> float | None:
-    if score.total_logprob is None or alone.total_logprob is None:
+def _pmi(score: Score, alone: Score | None) -> float | None:
+    if alone is None or score.total_logprob is None or alone.total_logprob is None:
         return None
     return score.total_logprob - alone.total_logprob
 
 
-def _places(order: Sequence[_Standing]) -> list[int]:
-    """From 1; a candidate tied with the one before it shares its place."""
-    places: list[int] = []
-    for i, standing in enumerate(order):
-        tied = i > 0 and standing.tied_with(order[i - 1])
-        places.append(places[-1] if tied else i + 1)
-    return places
-
-
 def _flips(orders: Mapping[Measure, Sequence[_Standing]], by: Measure, indices: Sequence[int]) -> dict[Measure, int]:
     """The winners of other measures, where they have one that is not first (or tied for it) by this one."""
-    first = {s.at for s, place in zip(orders[by], _places(orders[by]), strict=True) if place == 1}
-    winners: dict[Measure, int] = {}
-    for measure, order in orders.items():
-        alone = len(order) == 1 or not order[0].tied_with(order[1])
-        if alone and order[0].at not in first:
-            winners[measure] = indices[order[0].at]
-    return winners
+    first = {measure: {s.at for s in order if s.place == 1} for measure, order in orders.items()}
+    return {
+        measure: indices[order[0].at]
+        for measure, order in orders.items()
+        if len(first[measure]) == 1 and not first[measure] <= first[by]
+    }
 
 
 def _logsumexp(values: Sequence[float]) -> float:

@@ -213,7 +213,8 @@ class Candidate:
         index: its position in the input, from 0.
         score: the candidate scored after the ranking's context.
         pmi: log P(candidate | context) - log P(candidate | start symbol), nats, if asked for.
-        margin: distance to the first place, in the measure the ranking is by; 0 for the first.
+        margin: distance to the best, in the measure the ranking is by; 0 in the first place, tied or not; None where
+            the candidate has no such measure.
         share: exp(total) / Σ exp(total) over the candidates.
         tied: too close to a neighbour for the arithmetic to tell them apart.
     """
@@ -222,7 +223,7 @@ class Candidate:
     index: int
     score: Score
     pmi: float | None
-    margin: float
+    margin: float | None
     share: float
     tied: bool
 

@@ -3,15 +3,20 @@
 Which format and where to is `options`' and `files`' business; what a record looks like is the views'.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from . import options as opt
 from . import terminal
 from .download import Holding, cache_root
 from .records import Ranking, Score
 from .views import rows, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Record = TypeVar("Record", Score, Ranking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,7 @@ def scores(records: Iterable[Score], stream: TextIO, style: Style) -> None:
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.score_object(score, style.tokens) for score in records))
     elif style.format is opt.Format.table:
-        console = terminal.console(stream, style.color)
-        page = table.Page(console.width, console.is_terminal, style.unit)
-        for score in records:
-            console.print(table.score_view(score, page, style.tokens))
-            stream.flush()
+        _tables(stream, style, records, lambda score, page: table.score_view(score, page, style.tokens))
     else:
         rows.write_rows(stream, rows.score_rows(records, style.tokens), style.format.separator)
 
@@ -51,11 +52,7 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.ranking_object(ranking, style.tokens, style.top) for ranking in records))
     elif style.format is opt.Format.table:
-        console = terminal.console(stream, style.color)
-        page = table.Page(console.width, console.is_terminal, style.unit)
-        for ranking in records:
-            console.print(table.ranking_view(ranking, page, style.top))
-            stream.flush()
+        _tables(stream, style, records, lambda ranking, page: table.ranking_view(ranking, page, style.top))
     else:
         rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
 
@@ -65,4 +62,16 @@ def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:
     if json:
         rows.write_json(stream, map(rows.holding_object, records))
     else:
-        terminal.console(stream).print(table.holdings_view(list(records), cache_root()))
+        terminal.show(terminal.console(stream), table.holdings_view(list(records), cache_root()))
+
+
+def _tables(
+    stream: TextIO, style: Style, records: Iterable[Record], view: "Callable[[Record, table.Page], RenderableType]"
+) -> None:
+    """Write a table for each record as it comes, with an empty line between two."""
+    console = terminal.console(stream, style.color)
+    page = table.Page(console.width, console.is_terminal, style.unit)
+    for number, record in enumerate(records):
+        if number:
+            stream.write("\n")
+        terminal.show(console, view(record, page))

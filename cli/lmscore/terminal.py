@@ -6,14 +6,14 @@ Knows streams and Rich, and nothing of texts, models or scores.
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
 
 from .download import Report, silent
 from .views import glyphs
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 PACKAGE = __package__ or "lmscore"
 
@@ -26,18 +26,26 @@ def console(stream: TextIO, color: bool | None = None) -> "Console":
     """
     from rich.console import Console
 
-    class Stdout(Console):
-        def on_broken_pipe(self) -> NoReturn:
-            raise BrokenPipeError  # Rich would exit with 1; `files.output` knows better
-
-    return Stdout(
+    return Console(
         file=stream,
         force_terminal=color or None,
+        color_system="standard" if color else "auto",  # wanted is wanted, whatever TERM says
         no_color=None if color is None else not color,
         markup=False,
         emoji=False,
         highlight=False,
     )
+
+
+def show(console: "Console", view: "RenderableType") -> None:
+    """Print a view; where no terminal pads it out anyway, without blanks at the ends of lines."""
+    if console.is_terminal:
+        console.print(view)
+    else:
+        with console.capture() as captured:
+            console.print(view)
+        console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().split("\n")[:-1]))
+    console.file.flush()
 
 
 @contextmanager
@@ -66,7 +74,8 @@ def progress(quiet: bool) -> Iterator[Report]:
     try:
         yield report
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else stopping it prints an empty line
+            bar.stop()
 
 
 def listen(quiet: bool, verbose: bool) -> None:
@@ -85,4 +94,5 @@ class _Notices(logging.Handler):
 def say(kind: str, what: str) -> None:
     """One line on stderr; what a text or a file name would do to a terminal is spelled out."""
     if sys.stderr is not None:
-        print(f"{kind}: {glyphs.spell_line(what)}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody hears it: no reason to stop
+            print(f"{kind}: {glyphs.spell_line(what)}", file=sys.stderr, flush=True)

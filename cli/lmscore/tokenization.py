@@ -6,10 +6,11 @@ Knows the tokenizer and nothing of the network behind it. Offsets are byte offse
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any
 
 from .errors import LmscoreError
@@ -96,6 +97,7 @@ class Tokenizer:
         Raises:
             LmscoreError: there is no such token.
         """
+        _utf8(wanted, "--bos")
         size = self._backend.get_vocab_size(with_added_tokens=True)
         if wanted.isascii() and wanted.isdigit():
             if int(wanted) >= size:
@@ -120,18 +122,28 @@ class Tokenizer:
             own = data[start:end]
             yield Piece(id, own.decode("utf-8", "backslashreplace"), own, origin + start, origin + end)
 
-    def _spans(self, encoding: Any, text: str, data: bytes) -> Sequence[tuple[int, int]]:
-        """Each token's byte range: from the bytes it spells where they join to the text, else from its characters."""
+    def _spans(self, encoding: Any, text: str, data: bytes) -> Iterator[tuple[int, int]]:
+        """Each token's byte range: the bytes it spells where they come next in the text, else those of its characters.
+
+        A tokenizer that normalizes spells other bytes than the text's. Its tokens get whole characters there, along
+        with those before them that no token holds, and their exact bytes again from the next character on.
+        """
         spelled = [self.spelling(id) for id in encoding.ids]
-        joined = b"".join(spelled)
-        if spelled and joined == b" " + data and spelled[0][:1] == b" ":
-            spelled[0] = spelled[0][1:]  # the space that sentencepiece puts before every text
-            joined = data
-        if joined == data:
-            ends = list(accumulate(map(len, spelled)))
-            return list(zip([0, *ends], ends, strict=False))
-        before = [0, *accumulate(len(char.encode()) for char in text)]  # bytes before each character
-        return [(before[start], before[end]) for start, end in encoding.offsets]
+        plain = text.replace("▁", " ")  # which sentencepiece cannot tell apart
+        if spelled and (not plain.startswith(" ") or b"".join(spelled) == b" " + plain.encode()):
+            spelled[0] = spelled[0].removeprefix(b" ")  # the space that sentencepiece puts before every text
+        before = list(accumulate((len(char.encode()) for char in text), initial=0))  # bytes before each character
+        following = [*(first for first, _ in encoding.offsets[1:]), len(text)]
+        at = 0
+        for own, (first, last), after in zip(spelled, encoding.offsets, following, strict=False):
+            start, end = at, at + len(own)
+            if end > before[last] or not data.startswith(own, at):
+                merged = sum(
+                    1 for _ in takewhile(unicodedata.combining, text[last:after])
+                )  # marks it was composed with
+                start, end = min(at, before[first]), max(at, before[last + merged])
+            yield start, end
+            at = end
 
     def spelling(self, id: int) -> bytes:
         """The bytes that a token spells, whatever its neighbours."""
@@ -204,7 +216,7 @@ def _utf8(text: str, origin: str) -> bytes:
 def _speller(decoder: Any) -> Callable[[str], bytes]:
     """How a vocabulary writes bytes, read off its decoder: byte-level, or sentencepiece with byte fallback.
 
-    Only tried, never trusted: `_spans` checks that the bytes join to the text.
+    Only tried, never trusted: `_spans` looks whether the bytes stand in the text.
     """
     steps = list(_steps(json.loads(decoder.__getstate__()))) if decoder is not None else []
     kinds = {step["type"] for step in steps}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -112,8 +113,14 @@ def holding_object(holding: Holding) -> dict[str, Any]:
 def write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
     """JSON Lines: one object a line, each written as it comes."""
     for item in objects:
-        stream.write(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n")
+        line = json.dumps(item, ensure_ascii=False, allow_nan=False)
+        stream.write(ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
         stream.flush()
+
+
+# What a terminal would act on or a reader take for the end of a line, and json.dumps leaves as it is: the second set of
+# controls, directions and joiners, line and paragraph separators. To a JSON reader the escapes are the same.
+ACTIVE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:

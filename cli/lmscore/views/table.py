@@ -1,9 +1,10 @@
 """Scores and rankings as Rich renderables: returned, never printed."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from ..download import Holding
-from ..records import Candidate, Measure, Ranking, Score, Token
+from ..records import Alternative, Candidate, Measure, Ranking, Score, Token
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .units import Unit
 
@@ -24,63 +25,76 @@ class Page:
     terminal: bool = False
     unit: Unit = Unit.nats
 
+    @property
+    def narrow(self) -> bool:
+        """Too narrow for words beside the figures: signs stand for them."""
+        return self.width < 76
+
+    @property
+    def weakest(self) -> str:
+        return "←" if self.narrow else "← weakest"
+
+    @property
+    def straddles(self) -> str:
+        return "↔" if self.narrow else "↔ straddles"
+
 
 MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte": "mean per byte", "pmi": "pmi"}
-WEAKEST = "← weakest"
-STRADDLES = "straddles"
 
 
 def score_view(score: Score, page: Page, tokens: bool = True) -> RenderableType:
     """One text: a row for each token, unless they are not wanted, and below it what they add up to."""
-    head = _score_table(score, page) if tokens else Line(shorten(spell_text(score.text), 200), "dim")
-    return Group(head, *_score_footer(score, page), _provenance(score), Line())
+    context = [_context(score.context)] if score.context else []
+    body = _score_table(score, page) if tokens else Line(shorten(spell_text(score.text), 200))
+    return Group(*context, body, *_score_footer(score, page), _provenance(score))
+
+
+def _context(context: str) -> Line:
+    return Line(f"after {shorten(spell_text(context), 200)}", "dim")
 
 
 def _score_table(score: Score, page: Page) -> Table:
     entropy = any(token.entropy is not None for token in score.tokens)
-    top = any(token.top for token in score.tokens)
     table = _table(page)
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("token", overflow="fold", min_width=8)
-    table.add_column("id", justify="right", style="dim")
+    table.add_column("#", justify="right", style="dim", no_wrap=True)
+    table.add_column("token", overflow="fold", min_width=5)
+    table.add_column("id", justify="right", style="dim", no_wrap=True)
     table.add_column("logprob" if page.unit is Unit.nats else page.unit.value, justify="right", no_wrap=True)
     table.add_column("prob", justify="right", no_wrap=True)
     table.add_column("rank", justify="right", no_wrap=True)
     if entropy:
         table.add_column("entropy", justify="right", no_wrap=True)
-    if top:
-        table.add_column("likeliest", overflow="fold", ratio=1)
     table.add_column("", no_wrap=True)
-    extra = int(entropy) + int(top)
     if score.model.bos_id is not None:
-        start = spell_text(score.model.bos_token or "")
-        table.add_row("", Line(start, "dim"), str(score.model.bos_id), Line("given", "dim"), *[""] * (2 + extra), "")
-    if score.context:
-        context = Line(shorten(spell_text(score.context), 60), "dim")
-        table.add_row("", context, "", Line("given", "dim"), *[""] * (2 + extra), "")
+        start = Line(spell_text(score.model.bos_token or ""), "dim")
+        table.add_row("", start, str(score.model.bos_id), Line("given", "dim"))
     for token in score.tokens:
-        table.add_row(*_token_cells(token, score, page, entropy, top))
+        table.add_row(*_token_cells(token, score, page, entropy))
+        for other in token.top or ():
+            table.add_row("", *_alternative_cells(other, page), style="dim")
     return table
 
 
-def _token_cells(token: Token, score: Score, page: Page, entropy: bool, top: bool) -> Iterator[RenderableType]:
+def _token_cells(token: Token, score: Score, page: Page, entropy: bool) -> Iterator[RenderableType]:
     style = _colour(token.logprob)
     yield str(token.index)
     yield Line(_token(token), style)
     yield str(token.id)
-    if token.logprob is None:
-        yield Line("unscored", "dim")
-        yield ""
-    else:
-        yield Line(f"{page.unit.of(token.logprob):.4f}", style)
-        yield Line(_probability(token.logprob), style)
+    yield Line("unscored" if token.logprob is None else f"{page.unit.of(token.logprob):.4f}", style)
+    yield Line("" if token.logprob is None else _probability(token.logprob), style)
     yield "" if token.rank is None else str(token.rank)
     if entropy:
         yield "" if token.entropy is None else f"{page.unit.of(token.entropy):.3f}"
-    if top:
-        yield _alternatives(token)
-    notes = [STRADDLES] * token.straddles + [WEAKEST] * (token is score.weakest)
+    notes = [page.straddles] * token.straddles + [page.weakest] * (token is score.weakest)
     yield Line(" ".join(notes), "bold" if token is score.weakest else "")
+
+
+def _alternative_cells(other: Alternative, page: Page) -> Iterator[RenderableType]:
+    """A token that might have stood there, in the columns of the one that does, set in a little."""
+    yield Line(f"  {spell_bytes(other.bytes)}")
+    yield str(other.id)
+    yield f"{page.unit.of(other.logprob):.4f}"
+    yield _probability(other.logprob)
 
 
 def _score_footer(score: Score, page: Page) -> Iterator[Line]:
@@ -97,7 +111,7 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
         f"{score.num_tokens} token{'s' * (score.num_tokens != 1)}",
         *([f"{score.num_unscored} unscored"] if score.num_unscored else []),
     ]
-    yield Line("  ".join(figures), "bold")
+    yield from (Line(line, "bold") for line in _filled(figures, page.width))
     if (weakest := score.weakest) is not None and weakest.logprob is not None:
         share = "" if score.weakest_share is None else f", {score.weakest_share:.1%} of the total"
         yield Line(
@@ -105,7 +119,7 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
             f"{unit.of(weakest.logprob):.4f} {unit.value}, probability {_probability(weakest.logprob)}{share}."
         )
     if any(token.straddles for token in score.tokens):
-        yield Line(f"A token that {STRADDLES} also holds the end of the context; it is scored with the text.")
+        yield Line(f"A token marked {page.straddles} also holds the end of the context; it is scored with the text.")
     if score.windows > 1:
         yield Line(
             f"Longer than the model's context: read in {score.windows} overlapping windows; "
@@ -113,59 +127,83 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
         )
 
 
+def _filled(figures: Sequence[str], width: int) -> Iterator[str]:
+    """Figures in lines of at most `width` columns; none is torn from its unit."""
+    line = ""
+    for figure in figures:
+        if line and len(line) + 2 + len(figure) > width:
+            yield line
+            line = figure
+        else:
+            line = f"{line}  {figure}" if line else figure
+    yield line
+
+
 def ranking_view(ranking: Ranking, page: Page, top: int | None = None) -> RenderableType:
     """Candidates in order of place, and below them what to make of it."""
-    parts: list[RenderableType] = []
-    if ranking.context:
-        parts.append(Line(f"after {shorten(spell_text(ranking.context), 200)}", "dim"))
+    context = [_context(ranking.context)] if ranking.context else []
     shown = ranking.candidates[:top]
-    parts.append(_ranking_table(ranking, shown, page))
-    if len(shown) < len(ranking.candidates):
-        parts.append(Line(f"{len(ranking.candidates) - len(shown)} more not shown (--top)", "dim"))
-    return Group(*parts, *_verdict(ranking), _provenance(ranking.candidates[0].score), Line())
+    hidden = len(ranking.candidates) - len(shown)
+    more = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
+    table = _ranking_table(ranking, shown, page)
+    return Group(*context, table, *more, *_verdict(ranking), _provenance(ranking.candidates[0].score))
 
 
-NARROW = 76
-"""Below this many columns a ranking's means and weakest tokens give way to the candidates."""
-
-
-def _ranking_table(ranking: Ranking, shown: tuple[Candidate, ...], page: Page) -> Table:
-    wide = page.width >= NARROW
+def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
+    room = page.width - 12 * (ranking.by == "pmi")
     table = _table(page)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("candidate", overflow="fold", min_width=10)
-    table.add_column("total", justify="right", no_wrap=True)
-    if ranking.by == "pmi":
-        table.add_column("pmi", justify="right", no_wrap=True)
-    table.add_column("margin", justify="right", no_wrap=True)
-    table.add_column("share", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("/token", justify="right", no_wrap=True)
-        table.add_column("/byte", justify="right", no_wrap=True)
-    table.add_column("tokens", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("weakest", overflow="fold", min_width=8)
+    columns = [column for column in _ranking_columns(ranking.by, page.unit) if room >= column.least]
+    for column in columns:
+        wraps = column.justify == "left"
+        table.add_column(
+            column.head,
+            justify=column.justify,
+            no_wrap=not wraps,
+            overflow="fold" if wraps else "ellipsis",
+            min_width=8 if wraps else None,
+        )
     for candidate in shown:
-        style = "bold" if candidate.index == ranking.winner else ""
-        table.add_row(*_candidate_cells(candidate, ranking.by, page.unit, wide), style=style)
+        cells = (Line(column.cell(candidate)) for column in columns)
+        table.add_row(*cells, style="bold" if candidate.index == ranking.winner else "")
     return table
 
 
-def _candidate_cells(candidate: Candidate, by: Measure, unit: Unit, wide: bool) -> Iterator[RenderableType]:
-    score = candidate.score
-    yield f"{candidate.place}{'=' if candidate.tied else ''}"
-    yield Line(spell_text(score.text))
-    yield _figure(score.total_logprob, unit)
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of a ranking, shown where the page has at least so many columns."""
+
+    head: str
+    cell: Callable[[Candidate], str]
+    least: int = 0
+    justify: Literal["left", "right"] = "right"
+
+
+def _ranking_columns(by: Measure, unit: Unit) -> Iterator[_Column]:
+    def figure(nats: float | None) -> str:
+        return "" if nats is None else f"{unit.of(nats):.3f}"
+
+    yield _Column("", lambda candidate: f"{candidate.place}{'=' if candidate.tied else ''}")
+    yield _Column("candidate", lambda candidate: shorten(spell_text(candidate.score.text), 160), justify="left")
+    yield _Column("total", lambda candidate: figure(candidate.score.total_logprob))
     if by == "pmi":
-        yield _figure(candidate.pmi, unit)
-    yield _figure(candidate.margin, unit)
-    yield f"{candidate.share:.1%}"
-    if wide:
-        yield _figure(score.mean_logprob, unit)
-        yield _figure(score.byte_logprob, unit)
-    yield str(score.num_tokens)
-    if wide:
-        yield "" if score.weakest is None else Line(_token(score.weakest))
+        yield _Column("pmi", lambda candidate: figure(candidate.pmi))
+    yield _Column("margin", lambda candidate: figure(candidate.margin))
+    yield _Column("share", lambda candidate: _share(candidate.share))
+    yield _Column("/token", lambda candidate: figure(candidate.score.mean_logprob), least=66)
+    yield _Column("/byte", lambda candidate: figure(candidate.score.byte_logprob), least=66)
+    yield _Column("tokens", lambda candidate: str(candidate.score.num_tokens))
+    yield _Column("weakest", lambda candidate: _weakest(candidate.score), least=76, justify="left")
+
+
+def _weakest(score: Score) -> str:
+    return "" if score.weakest is None else _token(score.weakest)
+
+
+def _share(share: float) -> str:
+    """Neither nothing nor everything, where it is only nearly so."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
 
 
 def _verdict(ranking: Ranking) -> Iterator[Line]:
@@ -189,15 +227,18 @@ def _verdict(ranking: Ranking) -> Iterator[Line]:
 
 def holdings_view(holdings: Sequence[Holding], cache: Path) -> RenderableType:
     """What the catalogue knows, and what of it lies in the cache."""
-    table = _table(Page(terminal=True))
-    for column in ("name", "model", "start symbol", "from", "licence", "in the cache"):
-        table.add_column(column, overflow="fold")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for holding in holdings:
         entry = holding.entry
-        start = f"{entry.bos_token} (id {entry.bos_id})"
-        size = f"{holding.size / 1e6:.0f} MB" if holding.folder else f"no: {entry.wheel_bytes / 1e6:.0f} MB to fetch"
-        table.add_row(entry.name, entry.title, start, entry.requirement, entry.licence, size)
-    return Group(table, Line(f"Cache: {cache}", "dim"))
+        held = f"{holding.size / 1e6:.0f} MB in the cache"
+        if holding.folder is None:
+            held = f"not in the cache: {entry.wheel_bytes / 1e6:.0f} MB to fetch, once"
+        table.add_row(entry.name, f"{entry.title} ({entry.licence}), from {entry.requirement}")
+        table.add_row("", f"start symbol {entry.bos_token} (id {entry.bos_id})")
+        table.add_row("", held)
+    return Group(table, Line(f"The cache is {spell_line(str(cache))}", "dim", overflow="fold"))
 
 
 def _provenance(score: Score) -> Line:
@@ -215,18 +256,11 @@ def _token(token: Token) -> str:
     return spell_bytes(token.bytes) if token.bytes else spell_text(token.token)
 
 
-def _alternatives(token: Token) -> Line:
-    others = (f"{spell_bytes(other.bytes)} {_probability(other.logprob)}" for other in token.top or ())
-    return Line("  ".join(others))
-
-
-def _figure(nats: float | None, unit: Unit) -> str:
-    return "" if nats is None else f"{unit.of(nats):.3f}"
-
-
 def _probability(logprob: float) -> str:
     probability = math.exp(logprob)
-    return f"{probability:.4f}" if probability >= 0.00095 else f"{probability:.1e}"
+    if probability >= 0.00095:
+        return f"{probability:.4f}"
+    return f"{probability:.1e}" if probability > 1e-99 else "<1e-99"  # never 0: it is not impossible
 
 
 def _colour(logprob: float | None) -> str:

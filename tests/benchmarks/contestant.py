@@ -1,0 +1,163 @@
+"""One contestant scores one work, in a process of its own: `python -m tests.benchmarks.contestant JOB ANSWER`.
+
+Each opens the model first, and is then timed from ids (lmscore: from text, which it tokenizes itself) to totals.
+Peers are imported late: they may not be there. Knows no other contestant.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to score, and with what.
+
+    Attributes:
+        model: as lmscore names it.
+        folder: where its weights lie, in transformers' layout.
+        requests: as `works.Request` has them.
+    """
+
+    contestant: str
+    model: str
+    folder: str
+    device: str
+    dtype: str
+    start: int
+    batch_size: int
+    ranked: bool
+    requests: list[dict[str, Any]]
+
+    @property
+    def ids(self) -> list[tuple[list[int], list[int]]]:
+        """For each request, what conditions (the start symbol first), and what is scored."""
+        return [([self.start, *(request["context_ids"] or [])], request["ids"]) for request in self.requests]
+
+
+Run = Callable[[Job], list[float]]
+"""Scores a job's requests with the model that is open: a total for each, in order."""
+
+
+def main(asked: str, answered: str) -> None:
+    job = Job(**json.loads(Path(asked).read_text(encoding="utf-8")))
+    run = CONTESTANTS[job.contestant](job)
+    if job.device != "cpu":
+        run(replace(job, requests=job.requests[:2]))  # loads the card's kernels
+    began = time.perf_counter()
+    totals = run(job)
+    seconds = time.perf_counter() - began
+    answer = {"seconds": seconds, "totals": totals, "device_peak": _device_peak(job.device)}
+    Path(answered).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def lmscore(job: Job) -> Run:
+    from lmscore import Text, open_scorer
+
+    scorer = open_scorer(job.model, device=job.device, dtype=job.dtype, bos=str(job.start))
+
+    def run(job: Job) -> list[float]:
+        texts = [Text(request["text"], request["context"]) for request in job.requests]
+        if job.ranked:
+            candidates = scorer.rank([text.text for text in texts], texts[0].context).candidates
+            scores = [candidate.score for candidate in sorted(candidates, key=lambda candidate: candidate.index)]
+        else:
+            scores = list(scorer.scores(texts))
+        for score, request in zip(scores, job.requests, strict=True):
+            if [token.id for token in score.tokens] != request["ids"]:
+                raise SystemExit(f"lmscore scored other ids than the rest: {request['text']!r}")
+        return [score.total_logprob or 0.0 for score in scores]
+
+    return run
+
+
+def lm_eval(job: Job) -> Run:
+    from lm_eval.models.huggingface import HFLM
+
+    model = HFLM(pretrained=job.folder, device=job.device, dtype=job.dtype, batch_size=job.batch_size)
+
+    def run(job: Job) -> list[float]:
+        requests = [(("", str(at)), before, ids) for at, (before, ids) in enumerate(job.ids)]
+        return [total for total, _ in model._loglikelihood_tokens(requests, disable_tqdm=True)]
+
+    return run
+
+
+def minicons(job: Job) -> Run:
+    from minicons.scorer import IncrementalLMScorer
+    from transformers import BatchEncoding
+
+    scorer = IncrementalLMScorer(job.folder, job.device, dtype=_torch_dtype(job))
+
+    def run(job: Job) -> list[float]:
+        totals: list[float] = []
+        for batch in _batches(job.ids, job.batch_size):
+            width = max(len(before) + len(ids) for before, ids in batch)
+            padding = [width - len(before) - len(ids) for before, ids in batch]
+            rows = [[*before, *ids, *[0] * rest] for (before, ids), rest in zip(batch, padding, strict=True)]
+            mask = [[1] * (width - rest) + [0] * rest for rest in padding]
+            encoding = BatchEncoding({"input_ids": rows, "attention_mask": mask}, tensor_type="pt")
+            offsets = [len(before) - 1 for before, _ in batch]
+            scores = scorer.compute_stats((encoding, offsets), return_tensors=True)
+            totals += [score.sum().item() for score in scores]
+        return totals
+
+    return run
+
+
+def plain(job: Job) -> Run:
+    """The shortest loop over transformers: stands in where there is no peer."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(job.folder, dtype=_torch_dtype(job))
+    model.to(job.device).eval()
+
+    @torch.inference_mode()
+    def run(job: Job) -> list[float]:
+        totals: list[float] = []
+        for before, ids in job.ids:
+            read = torch.tensor([[*before, *ids]], device=job.device)  # [1, T]
+            logprobs = model(read[:, :-1]).logits[0, -len(ids) :].float().log_softmax(-1)  # [A, V]
+            totals.append(logprobs.gather(1, read[0, -len(ids) :, None]).sum().item())
+        return totals
+
+    return run
+
+
+CONTESTANTS: dict[str, Callable[[Job], Run]] = {
+    "lmscore": lmscore,
+    "lm-eval": lm_eval,
+    "minicons": minicons,
+    "transformers": plain,
+}
+
+
+def _torch_dtype(job: Job) -> Any:
+    import torch
+
+    return getattr(torch, job.dtype)
+
+
+def _device_peak(device: str) -> int | None:
+    """Bytes that torch held at most on a card; None on the CPU, where the system counts the whole process."""
+    if device != "cuda":
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated()
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

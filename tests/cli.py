@@ -1,0 +1,78 @@
+"""The command line as tests run it: inside this process, where only what it prints matters; else as a process."""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmscore.app import run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """What the one line says that an expected failure prints on stderr."""
+        assert (self.code, self.err.count("\n")) == (1, 1), self
+        assert self.err.startswith("error: "), self.err
+        return self.err.removeprefix("error: ").rstrip("\n")
+
+
+class Cli:
+    """Runs lmscore inside this process, with a model of the tests' own unless another is named."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path) -> None:
+        self._patch, self._capsys = monkeypatch, capsys
+        for name, value in environment(model).items():
+            monkeypatch.setenv(name, value)
+        for name in SETTINGS:
+            monkeypatch.delenv(name, raising=False)
+
+    def __call__(self, *words: object, stdin: bytes | None = b"") -> Ended:
+        """Run a command; ``stdin=None`` is a standard input that the shell closed."""
+        self._patch.setattr(sys, "argv", ["lmscore", *map(str, words)])
+        self._patch.setattr(sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin)))
+        self._capsys.readouterr()
+        logger = logging.getLogger("lmscore")
+        before = logger.handlers, logger.propagate, logger.level
+        try:
+            code = run()
+        finally:
+            logger.handlers, logger.propagate = before[:2]
+            logger.setLevel(before[2])
+        return Ended(code, *self._capsys.readouterr())
+
+
+SETTINGS = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "HF_HUB_OFFLINE", "LMSCORE_CACHE")
+"""What the person who runs the tests may have set, and no test may see."""
+
+
+def environment(model: Path) -> dict[str, str]:
+    """What the tests set: their model, and a terminal of 80 columns."""
+    return {"LMSCORE_MODEL": str(model), "COLUMNS": "80", "TERM": "xterm-256color"}
+
+
+def process(*words: object, model: Path, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start ``lmscore`` as a process of its own, its streams piped unless `options` say otherwise."""
+    env = {**os.environ, **environment(model), **options.pop("env", {})}
+    streams = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    return subprocess.Popen([sys.executable, "-m", "lmscore", *map(str, words)], env=env, **{**streams, **options})
+
+
+def shell(script: str, model: Path, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a shell's line in which ``lmscore`` is this Python's."""
+    line = f'lmscore() {{ "{sys.executable}" -m lmscore "$@"; }}; {script}'
+    env = {**os.environ, **environment(model), **options.pop("env", {})}
+    return subprocess.run(["bash", "-c", line], env=env, capture_output=True, text=True, timeout=120, **options)

@@ -1,0 +1,309 @@
+"""Bad input: each kind ends with one line that says what, where and what to do, and with its exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from . import models
+from .cli import Cli
+
+LINES = {
+    "utf8": (b"fine\nbro\xffken\n", "line 2: not UTF-8 at byte 8 (0xff); convert it first"),
+    "cut": ("fine\n…".encode()[:-1], "line 2: not UTF-8 at byte 5 (0xe2)"),
+    "nul": (b"fine\r\nno\0t\n", "line 2: a NUL at byte 8; this is a binary file"),
+    "utf16": ("fine\n".encode("utf-16"), "is UTF-16; convert it first, with `iconv -f UTF-16 -t UTF-8`"),
+    "utf16-unmarked": ("fine\n".encode("utf-16-le"), "line 1: a NUL at byte 1"),
+    "after-bom": (b"\xef\xbb\xbfok\n\xff", "line 2: not UTF-8 at byte 6"),
+}
+"""What may be wrong with the bytes of a file, for score and rank alike."""
+
+
+@pytest.mark.parametrize("command", [["score", "--file"], ["rank"]], ids=["score", "rank"])
+@pytest.mark.parametrize(("data", "said"), LINES.values(), ids=LINES.keys())
+def test_bytes_that_are_no_text_are_refused_with_their_place(
+    cli: Cli, tmp_path: Path, command: list[str], data: bytes, said: str
+) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(data)
+    joint = ", " if said.startswith("line") else " "
+    assert cli(*command, path, "--quiet").error.startswith(f"{path}{joint}{said}")
+    assert cli(*command, "-", "--quiet", stdin=data).error.startswith(f"stdin{joint}{said}")
+
+
+@pytest.mark.parametrize("command", [["score", "--file"], ["score", "--whole", "--file"], ["rank"]])
+def test_a_place_with_no_file_in_it_is_named(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    missing, folder = tmp_path / "missing.txt", tmp_path
+    assert cli(*command, missing).error == f"there is no file {missing}; check the name, or give - to read standard input"
+    assert cli(*command, folder).error == f"{folder} is a folder; name a file in it"
+    assert cli(*command, "").error.startswith("there is no file with an empty name")
+
+
+def test_a_file_below_a_file_is_no_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert cli("score", "--file", tmp_path / "file" / "x").error.startswith(f"cannot read {tmp_path}/file/x: Not a dir")
+
+
+def test_an_empty_text_is_named(cli: Cli) -> None:
+    said = "it is empty, so there is nothing to score; leave it out, or add --eos to score its end symbol"
+    assert cli("score", "").error == f"text 1: {said}"
+    assert cli("score", "--whole", stdin=b"").error == f"stdin: {said}"
+
+
+def test_an_empty_text_has_an_end_symbol(cli: Cli) -> None:
+    ended = cli("score", "", "--eos", "--json")
+    assert json.loads(ended.out)["num_tokens"] == 1, ended.err
+
+
+def test_what_stands_before_a_bad_line_is_still_given(cli: Cli) -> None:
+    ended = cli("score", "--json", "--no-tokens", stdin=b"one\ntwo\n\xff\n")
+    assert (ended.code, [json.loads(line)["text"] for line in ended.out.splitlines()]) == (1, ["one", "two"])
+    assert ended.err.startswith("error: stdin, line 3: not UTF-8 at byte 8")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(cli: Cli) -> None:
+    ended = cli("score", "--json", stdin=b"\xef\xbb\xbfhello\n")
+    assert (ended.code, json.loads(ended.out)["text"]) == (0, "hello")
+    assert ended.err == (
+        "warning: stdin opens with a UTF-8 byte order mark, which is not part of the text: left out\n"
+    )
+
+
+def test_a_line_loses_its_terminator_and_nothing_else(cli: Cli) -> None:
+    ended = cli("score", "--json", "--no-tokens", stdin=b" a \r\nb\x0cc\rd\xe2\x80\xa8e\n\tf")
+    assert [json.loads(line)["text"] for line in ended.out.splitlines()] == [" a ", "b\x0cc\rd\u2028e", "\tf"]
+
+
+def test_a_whole_file_is_one_text_with_its_line_ends(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "whole.txt"
+    path.write_bytes(b"one\r\ntwo\n")
+    assert json.loads(cli("score", "--json", "--whole", "--file", path).out)["text"] == "one\r\ntwo\n"
+
+
+@pytest.mark.parametrize("words", [["--context", "a\udcff"], ["b\udcff"], ["b", "--bos", "\udcff"]])
+def test_an_argument_the_shell_could_not_decode_is_refused(cli: Cli, words: list[str]) -> None:
+    assert "UTF-8" in cli("score", "a", *words).err
+    assert cli("score", "a", *words).code == 1
+
+
+def test_lone_surrogates_in_json_are_refused_with_their_place(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "groups.jsonl"
+    path.write_text('{"candidates": ["fine", "ab\\ud800"]}\n')
+    assert cli("rank", path).error.startswith(f"{path}, line 1, candidate 2 is not valid UTF-8 at byte 2")
+
+
+def test_blank_candidates_are_skipped_and_said(cli: Cli) -> None:
+    ended = cli("rank", "-", "--json", stdin=b"one\n\ntwo\n  \t\n")
+    ranked = json.loads(ended.out)
+    assert sorted((c["index"], c["text"]) for c in ranked["candidates"]) == [(0, "one"), (2, "two")]
+    assert ended.err == "warning: stdin: blank lines skipped: 2, 4\n"
+
+
+def test_one_candidate_wins_unopposed(cli: Cli) -> None:
+    ended = cli("rank", "-", "--json", stdin=b"alone\n")
+    assert (ended.code, json.loads(ended.out)["winner"], json.loads(ended.out)["tied"]) == (0, 0, False)
+    assert ended.err == "warning: stdin, line 1: the only candidate wins unopposed\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n"])
+def test_no_candidates_are_an_error(cli: Cli, data: bytes) -> None:
+    ended = cli("rank", "-", "--quiet", stdin=data)
+    assert ended.error == "stdin has no candidates; put one on each line"
+    assert "has no groups" in cli("rank", "-", "--quiet", "--input-format", "jsonl", stdin=data).error
+
+
+def test_no_texts_are_an_error(cli: Cli) -> None:
+    assert cli("score").error == "stdin is empty: there are no texts in it; put one on each line"
+
+
+def test_the_same_candidate_twice_is_a_tie_and_said(cli: Cli) -> None:
+    ended = cli("rank", "-", "--json", stdin=b"two\none\ntwo\n")
+    by_index = {c["index"]: c for c in json.loads(ended.out)["candidates"]}
+    assert (by_index[0]["tied"], by_index[2]["tied"], by_index[1]["tied"]) == (True, True, False)
+    assert by_index[0]["place"] == by_index[2]["place"]
+    assert ended.err == "warning: stdin, line 3 repeats stdin, line 1: the same candidate twice is a tie\n"
+
+
+GROUPS = {
+    "broken": ('{"candidates": ["a"', "not JSON (Expecting ',' delimiter at column 20); write one object a line"),
+    "list": ('["a"]', 'not an object; write {"context": …, "candidates": […]}'),
+    "number": ("7", "not an object"),
+    "deep": ("[" * 100_000, "JSON that Python does not read"),
+    "digits": (f'{{"candidates": {"9" * 5000}}}', "JSON that Python does not read"),
+    "context": ('{"context": 3, "candidates": ["a"]}', '"context" is not a string; leave it out for none'),
+    "none": ('{"context": "a"}', '"candidates" is not a list with at least one string'),
+    "empty": ('{"candidates": []}', '"candidates" is not a list with at least one string'),
+    "string": ('{"candidates": "abc"}', '"candidates" is not a list with at least one string'),
+    "wrong": ('{"candidates": ["a", null]}', "candidate 2: not a string; put quotes around it"),
+    "blank": ('{"candidates": ["a", ""]}', "candidate 2: it is empty, so there is nothing to score"),
+}
+
+
+@pytest.mark.parametrize(("line", "said"), GROUPS.values(), ids=GROUPS.keys())
+def test_a_line_that_is_no_group_is_named(cli: Cli, tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "groups.jsonl"
+    path.write_text(f'{{"candidates": ["first"]}}\n{line}\n')
+    ended = cli("rank", path, "--quiet")
+    assert ended.code == 1
+    assert ended.err.startswith(f"error: {path}, line 2"), ended.err
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+    assert "first" in ended.out, "the group before it is still given"
+
+
+def test_blank_lines_between_groups_are_skipped_and_said(cli: Cli) -> None:
+    ended = cli("rank", "-", "--input-format", "jsonl", "--json", stdin=b'\n{"candidates": ["a", "b"]}\n\n')
+    assert (ended.code, len(ended.out.splitlines())) == (0, 1)
+    assert ended.err == "warning: stdin, line 1 is blank: skipped\nwarning: stdin, line 3 is blank: skipped\n"
+
+
+def test_json_ranked_as_lines_is_said(cli: Cli) -> None:
+    ended = cli("rank", "-", stdin=b'{"candidates": ["a", "b"]}\n{"candidates": ["c"]}\n')
+    assert ended.code == 0
+    assert "looks like JSON and is ranked as text; --input-format jsonl reads it as groups" in ended.err
+
+
+USAGE = {
+    "text-and-file": ["score", "a", "--file", "b"],
+    "text-and-stdin": ["score", "a", "-"],
+    "whole-argument": ["score", "a", "--whole"],
+    "no-such-option": ["score", "--bogus"],
+    "no-such-command": ["scores"],
+    "no-file": ["rank"],
+    "by": ["rank", "-", "--by", "luck"],
+    "dtype": ["score", "a", "--dtype", "int3"],
+    "device": ["score", "a", "--device", "abacus"],
+    "top": ["score", "a", "--top", "-1"],
+    "no-places": ["rank", "-", "--top", "0"],
+    "threads": ["score", "a", "--threads", "0"],
+    "stride": ["score", "a", "--stride", "0"],
+    "format": ["score", "a", "--json", "--format", "csv"],
+    "context-for-groups": ["rank", "g.jsonl", "--context", "a"],
+    "no-name": ["models", "pull"],
+}
+
+
+@pytest.mark.parametrize("words", USAGE.values(), ids=USAGE.keys())
+def test_wrong_usage_is_one_line_and_2(cli: Cli, words: list[str]) -> None:
+    ended = cli(*words)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), ended
+    assert ended.err.startswith("error: ")
+    assert ended.err.rstrip().endswith("--help")
+
+
+def test_an_unknown_model_is_one_line(cli: Cli) -> None:
+    assert cli("score", "a", "--model", "no such model").error == (
+        "no model 'no such model': not in the catalogue (smollm2), not a folder, not a hub id"
+    )
+    assert cli("score", "a", "--model", "./nowhere").error.startswith("there is no model at ./nowhere; give a folder")
+
+
+@pytest.mark.parametrize("bos", ["no-such-token-anywhere", "640000"])
+def test_an_unknown_start_symbol_is_one_line(cli: Cli, bos: str) -> None:
+    assert bos in cli("score", "a", "--bos", bos).error
+    assert "--bos" in cli("score", "a", "--bos", bos).error
+
+
+def test_without_a_start_symbol_the_first_token_is_unscored(cli: Cli) -> None:
+    scored = json.loads(cli("score", "--json", "--bos", "none", "ab", "abcdef").out.splitlines()[1])
+    assert (scored["tokens"][0]["logprob"], scored["num_unscored"]) == (None, 1)
+
+
+def test_a_lone_candidate_token_without_a_condition_cannot_be_ranked(cli: Cli) -> None:
+    error = cli("rank", "-", "--bos", "none", "--quiet", stdin=b"a\nb\n").error
+    assert "candidate 1 has no scored token" in error
+    assert "--context" in error
+
+
+def test_pmi_needs_a_context(cli: Cli) -> None:
+    assert "pmi compares a context with a bare start symbol" in cli("rank", "-", "--by", "pmi", stdin=b"a\nb\n").error
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_a_text_longer_than_the_model_reads_comes_in_windows(cli: Cli, folder_of, architecture: str) -> None:
+    words = ["score", "--json", "--model", folder_of(architecture), "xyzzy " * models.WINDOW]
+    scored = json.loads(cli(*words).out)
+    assert scored["windows"] > 1
+    assert scored["num_tokens"] == len(scored["tokens"]) > models.WINDOW
+    assert scored["min_context"] >= models.WINDOW // 2
+    assert json.loads(cli(*words, "--stride", "1000000").out)["windows"] < scored["windows"]
+
+
+@pytest.mark.parametrize("command", [["score", "a"], ["rank", "-"]], ids=["score", "rank"])
+def test_an_output_that_cannot_be_written_is_one_line(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").touch()
+    said = {
+        tmp_path / "no" / "where": "No such file or directory; choose another place with -o",
+        tmp_path / "file" / "x": "Not a directory",
+        tmp_path: "it is a folder; name a file",
+    }
+    for path, reason in said.items():
+        assert cli(*command, "-o", path, "--quiet", stdin=b"a\nb\n").error.startswith(f"cannot write {path}: {reason}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", [["score", "--file"], ["rank"]], ids=["score", "rank"])
+def test_the_input_is_never_replaced_by_the_output(cli: Cli, tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("one\ntwo\n")
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    for place in (path, link, tmp_path / "." / "texts.txt"):
+        assert cli(*command, path, "-o", place).error == (
+            f"{place} is being read, and would be lost; choose another place with -o"
+        )
+    assert path.read_text() == "one\ntwo\n"
+
+
+def test_out_of_memory_for_the_model_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    class Memory:
+        available = 1000
+
+    monkeypatch.setattr(psutil, "virtual_memory", Memory)
+    error = cli("score", "a").error
+    assert "0.0 GB are free; a smaller model or --dtype bfloat16 needs less" in error
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")],
+    ids=["python", "torch"],
+)
+def test_out_of_memory_while_scoring_is_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: Exception
+) -> None:
+    import torch
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(torch.Tensor, "logsumexp", fail)
+    path = tmp_path / "out.json"
+    assert cli("score", "a", "-o", path).error.startswith("out of memory; a smaller model, shorter texts or --dtype")
+    assert not list(tmp_path.iterdir()), "no half file"
+
+
+def test_a_value_that_is_no_number_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.Tensor, "logsumexp", lambda rows, dim: torch.full(rows.shape[:1], torch.nan))
+    error = cli("score", "ok", "--json").error
+    assert error.startswith("text 1: the model gives token 0 (")
+    assert "a log-probability of nan" in error
+
+
+def test_a_text_that_names_a_symbol_is_text_and_said(cli: Cli) -> None:
+    ended = cli("score", "--json", "a<|endoftext|>")
+    assert "text 1 contains <|endoftext|>, which is scored as ordinary text; --parse-special makes it" in ended.err
+    assert json.loads(ended.out)["num_tokens"] > 2
+    assert json.loads(cli("score", "--json", "--parse-special", "a<|endoftext|>").out)["num_tokens"] == 2
+
+
+def test_a_text_that_names_a_file_is_text_and_said(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("inside\n")
+    ended = cli("score", path, "--json")
+    assert json.loads(ended.out)["text"] == str(path)
+    assert ended.err == f"warning: {path} is scored as a text, though a file has that name; --file reads it\n"

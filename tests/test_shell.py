@@ -1,0 +1,293 @@
+"""lmscore among other programs: streams, pipes, interruptions, exit codes. Processes, where the process matters."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmscore import __version__, files
+
+from .cli import Cli, process, shell
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's streams and signals")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, writes to /dev/full")
+
+
+@pytest.fixture
+def llama(folder_of: Callable[[str], Path]) -> Path:
+    return folder_of("llama")
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """More texts than a pipe holds the scores of, and than are scored at once."""
+    path = tmp_path / "lines.txt"
+    path.write_text("".join(f"The quick brown fox jumps over dog number {i}.\n" for i in range(1200)))
+    return path
+
+
+@posix
+@pytest.mark.parametrize("words", ["--help", "score --help", "--version", "--show-completion bash", "models"])
+def test_a_reader_that_leaves_at_once_ends_the_talk_quietly(llama: Path, words: str) -> None:
+    ended = shell(f'lmscore {words} | true; echo "${{PIPESTATUS[0]}}"', llama)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["json", "csv", "tsv", "table"])
+def test_a_reader_that_leaves_ends_scoring_quietly(llama: Path, lines: Path, form: str) -> None:
+    ended = shell(f'lmscore score --format {form} -f "{lines}" | head -1; echo "${{PIPESTATUS[0]}}"', llama)
+    first, code = ended.stdout.splitlines()
+    assert (code, ended.stderr) == ("0", ""), ended
+    assert first.startswith({"json": '{"text": ', "csv": "text_index,", "tsv": "text_index\t", "table": "#"}[form])
+
+
+@linux
+@pytest.mark.parametrize("words", ["--help", "--version", "models", "models --json", "score hi"])
+def test_a_full_disk_behind_stdout_is_one_line(llama: Path, words: str) -> None:
+    if words == "score hi":
+        pytest.importorskip("torch")
+    ended = shell(f"lmscore {words} > /dev/full", llama)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "error: cannot write standard output: No space left on device; choose another place with -o\n"
+    )
+
+
+@posix
+@pytest.mark.parametrize("words", ["--help", "--version", "models", "score hi", "rank - <<< hi"])
+def test_a_closed_stdout_is_one_line_before_any_work(llama: Path, words: str) -> None:
+    ended = shell(f"lmscore {words} >&-", llama, env={"LMSCORE_MODEL": "never opened"})
+    assert (ended.returncode, ended.stderr) == (1, "error: standard output is closed; name a file with -o\n")
+
+
+@posix
+def test_a_closed_stdin_is_said(llama: Path) -> None:
+    ended = shell("lmscore score - <&-", llama)
+    assert (ended.returncode, ended.stderr) == (1, "error: standard input is closed; name a file\n")
+    ended = shell("lmscore score <&-", llama)
+    assert (ended.returncode, ended.stderr[:24]) == (2, "error: nothing to score; ")
+
+
+@posix
+@pytest.mark.parametrize(("words", "code"), [("--version", 0), ("rank nowhere", 1), ("rank", 2), ("--help", 0)])
+def test_a_closed_stderr_changes_no_exit_code(llama: Path, words: str, code: int) -> None:
+    ended = shell(f"lmscore {words} 2>&-", llama)
+    assert ended.returncode == code
+    assert bool(ended.stdout) == (code == 0)
+
+
+@posix
+@pytest.mark.slow
+def test_closed_streams_never_leak_into_a_result(llama: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    ended = shell(f'lmscore score hi --verbose -o "{path}" <&- >&- 2>&-', llama)
+    assert ended.returncode == 0
+    assert json.loads(path.read_text())["text"] == "hi"
+
+
+def test_a_pipe_nobody_reads_is_no_error(cli: Cli) -> None:
+    class Gone:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        flush = write
+
+    sink = files.Sink(Gone())  # type: ignore[arg-type]
+    with pytest.raises(files.ClosedPipe):
+        sink.write("a")
+
+
+def listening(started: Any) -> None:
+    """Wait until lmscore has taken over the signals: SIGTERM among those caught, says /proc."""
+    while started.poll() is None:
+        status = Path(f"/proc/{started.pid}/status").read_text()
+        caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.002)
+
+
+def endless() -> Iterator[bytes]:
+    while True:
+        yield b"The quick brown fox jumps over the lazy dog.\n" * 64
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0])
+def test_ctrl_c_at_any_moment_is_130_without_a_word_or_a_half_file(llama: Path, tmp_path: Path, delay: float) -> None:
+    path = tmp_path / "out.json"
+    # Standard input stays open, so that it never comes to an end of its own.
+    started = process("score", "--json", "-o", path, model=llama)
+    started.stdin.write(b"The quick brown fox.\n" * 3000)
+    started.stdin.flush()
+    listening(started)
+    time.sleep(delay)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    assert (started.returncode, out, err) == (130, b"", b"")
+    assert not list(tmp_path.iterdir())
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0, 0.05, 0.2])
+def test_ctrl_c_while_scoring_leaves_no_half_file(llama: Path, lines: Path, delay: float) -> None:
+    path = lines.with_name("out.json")
+    started = process("score", "--verbose", "-f", lines, "--top", "50", "-o", path, model=llama)
+    assert started.stderr.readline().startswith(b"info: loaded in ")
+    time.sleep(delay)
+    started.send_signal(signal.SIGINT)
+    assert started.communicate(timeout=60) == (b"", b"")
+    assert started.returncode == 130
+    assert list(lines.parent.iterdir()) == [lines]
+
+
+@linux
+@pytest.mark.slow
+def test_a_termination_leaves_no_half_file(llama: Path, tmp_path: Path) -> None:
+    started = process("score", "--verbose", "-o", tmp_path / "out.json", model=llama)
+    started.stdin.write(b"one\n" * 600)
+    started.stdin.flush()
+    assert started.stderr.readline().startswith(b"info: loaded in ")
+    started.terminate()
+    assert started.communicate(timeout=60) == (b"", b"")
+    assert started.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+@linux
+@pytest.mark.parametrize("place", ["/dev/full", None], ids=["device", "limit"])
+def test_a_full_disk_behind_an_output_leaves_nothing(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    import resource
+
+    path = Path(place) if place else tmp_path / "out.json"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
+    try:
+        ended = cli("score", "--json", "-o", path, *["The quick brown fox"] * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    reason = "No space left on device" if place else "File too large"
+    assert ended.error == f"cannot write {path}: {reason}; choose another place with -o"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_output_file_is_new_or_as_it_was(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("before")
+    path.chmod(0o640)
+    assert cli("score", "-o", path, stdin=b"fine\n\xff\n").code == 1
+    assert path.read_text() == "before"
+    assert cli("score", "-o", path, "fine").code == 0
+    assert json.loads(path.read_text())["text"] == "fine"
+    assert path.stat().st_mode & 0o777 == 0o640 or sys.platform == "win32"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_through_a_link_keeps_the_link(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.txt")
+    assert cli("score", "-o", tmp_path / "link.csv", "fine").code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.txt").read_text().startswith("text_index,"), "the format is by the name that was given"
+
+
+@posix
+def test_an_output_may_be_a_named_pipe(cli: Cli, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    os.mkfifo(path := tmp_path / "pipe")
+    with ThreadPoolExecutor() as reader:
+        read = reader.submit(path.read_text)
+        assert cli("score", "--json", "-o", path, "fine").code == 0
+        assert json.loads(read.result())["text"] == "fine"
+
+
+def test_standard_input_is_read_where_nothing_is_named(cli: Cli) -> None:
+    by_default, by_name, by_option = (
+        cli("score", "--json", *words, stdin=b"one\ntwo\n").out for words in ([], ["-"], ["--file", "-"])
+    )
+    assert by_default == by_name == by_option
+    assert [json.loads(line)["text"] for line in by_default.splitlines()] == ["one", "two"]
+
+
+def test_a_terminal_is_not_waited_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    monkeypatch.setattr(io.TextIOWrapper, "isatty", lambda _: True)
+    ended = cli("score")
+    assert (ended.code, ended.err) == (
+        2,
+        'error: nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE; '
+        "see lmscore score --help\n",
+    )
+
+
+def test_stdout_is_data_and_nothing_else(cli: Cli) -> None:
+    ended = cli("rank", "-", "--verbose", "--json", "--context", "The", stdin=b"cat\n\ncat\n")
+    json.loads(ended.out)
+    assert [line.split(":")[0] for line in ended.err.splitlines()] == ["warning", "info", "warning", "warning", "info"]
+
+
+def test_quiet_silences_all_but_errors(cli: Cli) -> None:
+    assert cli("rank", "-", "-q", "--context", "The", stdin=b"cat\n\ncat\n").err == ""
+    assert cli("rank", "-", "-q", stdin=b"\xff").err.startswith("error: stdin, line 1")
+
+
+def test_verbose_says_how_long_how_fast_and_where(cli: Cli) -> None:
+    loaded, scored = cli("score", "a b c", "-v").err.splitlines()
+    assert loaded.startswith("info: loaded in ")
+    assert "float32 on cpu, start symbol <s> (id 0, by tokenizer bos)" in loaded
+    assert scored.startswith("info: scored ")
+    assert scored.endswith(" tokens a second")
+
+
+def test_the_version_needs_neither_torch_nor_transformers(cli: Cli) -> None:
+    out = cli("--version").out.splitlines()
+    assert out[0] == f"lmscore {__version__}"
+    assert [line.split()[0] for line in out[1:]] == ["torch", "transformers"]
+
+
+@posix
+@pytest.mark.parametrize("words", ["--help", "score --help", "rank --help", "models", "--version", "score nowhere -f x"])
+def test_what_needs_no_model_loads_neither_torch_nor_transformers(llama: Path, words: str) -> None:
+    heavy = "[name for name in ('torch', 'transformers', 'numpy') if name in sys.modules]"
+    code = f"import sys; from lmscore.__main__ import main; sys.argv = ['lmscore', *'{words}'.split()]; main(); print({heavy})"
+    ended = shell(f'"{sys.executable}" -c "{code}"', llama)
+    assert ended.stdout.splitlines()[-1] == "[]", ended.stderr
+
+
+@posix
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_shell_completion_is_at_hand(llama: Path, name: str) -> None:
+    ended = shell(f"lmscore --show-completion {name}", llama)
+    assert ended.returncode == 0
+    assert "_LMSCORE_COMPLETE=" in ended.stdout
+    ended = shell("lmscore", llama, env={"_LMSCORE_COMPLETE": "complete_bash", "COMP_WORDS": "lmscore sc", "COMP_CWORD": "1"})
+    assert ended.stdout == "score\n"
+
+
+def test_no_words_show_the_help(cli: Cli) -> None:
+    ended = cli()
+    assert (ended.code, ended.err) == (2, "")
+    assert "Usage: lmscore [OPTIONS] COMMAND" in ended.out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["score", "-h"], ["rank", "--help"], ["models", "--help"]])
+def test_help_fits_80_columns_and_every_option_has_some(cli: Cli, words: list[str]) -> None:
+    ended = cli(*words)
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 80
+    options = [line for line in ended.out.splitlines() if line.startswith("│ -")]
+    assert options
+    assert all(len(line.strip("│ ").split("  ")) > 1 for line in options)

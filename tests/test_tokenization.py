@@ -1,0 +1,256 @@
+"""Text to tokens, byte for byte: the laws that hold for every text, and where tokenizers are known to trip."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import decoders, normalizers, pre_tokenizers, processors
+
+from lmscore import LmscoreError, Reading, Text, open_scorer
+from lmscore.tokenization import Tokenized, Tokenizer
+
+from . import models
+
+SPECIAL = ("<unk>", "<s>", "</s>")
+
+
+def llama2() -> tokenizers.Tokenizer:
+    """As Llama 2 was converted at first: a normalizer puts a space before every text, even before a space."""
+    backend = models.byte_fallback(*SPECIAL)
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex("(?!)"), "isolated")  # never: nothing is cut
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return backend
+
+
+def normalizing(normalizer: normalizers.Normalizer, trim: bool = False) -> tokenizers.Tokenizer:
+    backend = models.byte_level(models.START, models.END)
+    backend.normalizer = normalizer
+    backend.post_processor = processors.ByteLevel(trim_offsets=trim)
+    return backend
+
+
+REVERSIBLE = {
+    "byte level": Tokenizer(models.byte_level(models.START, models.END), 0, 1),
+    "byte fallback": Tokenizer(models.byte_fallback(*SPECIAL), 1, 2),
+    "prefix space": Tokenizer(models.byte_fallback(*SPECIAL, prefix="always"), 1, 2),
+    "prefix space by a normalizer": Tokenizer(llama2(), 1, 2),
+}
+NORMALIZING = {
+    "NFC": Tokenizer(normalizing(normalizers.NFC()), 0, 1),
+    "NFC, spaces trimmed from offsets": Tokenizer(normalizing(normalizers.NFC(), trim=True), 0, 1),
+    "NFKD": Tokenizer(normalizing(normalizers.NFKD()), 0, 1),
+    "lower case": Tokenizer(normalizing(normalizers.Lowercase()), 0, 1),
+    "without accents": Tokenizer(
+        normalizing(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])), 0, 1
+    ),
+}
+EVERY = REVERSIBLE | NORMALIZING
+
+WORDS = st.sampled_from(
+    ["The cat", " sat", "  ", "\n", "<s>", "<|endoftext|>", "é", "e\u0301", "😀", "▁", "<0x41>", "İ"]
+)
+CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+STRINGS = st.lists(WORDS | CHARACTERS, min_size=1, max_size=8).map("".join).filter(bool)
+
+
+def ids(tokenized: Tokenized) -> list[int]:
+    return [piece.id for piece in tokenized.pieces]
+
+
+def spans(tokenized: Tokenized) -> list[tuple[int, int]]:
+    return [(piece.start, piece.end) for piece in tokenized.pieces]
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+@settings(max_examples=60, deadline=None)
+@given(text=STRINGS)
+def test_the_bytes_of_the_tokens_join_to_the_text(name: str, text: str) -> None:
+    pieces = REVERSIBLE[name].tokenize(Text(text), Reading()).pieces
+    assert b"".join(piece.bytes for piece in pieces) == text.encode()
+    at = 0
+    for piece in pieces:
+        assert (piece.start, piece.end, piece.bytes) == (at, piece.end, text.encode()[at : piece.end])
+        assert piece.token == piece.bytes.decode("utf-8", "backslashreplace")
+        at = piece.end
+
+
+@pytest.mark.parametrize("name", REVERSIBLE)
+@settings(max_examples=60, deadline=None)
+@given(context=STRINGS, text=STRINGS)
+def test_the_tokens_after_a_context_hold_all_of_the_text_and_no_whole_token_of_the_context(
+    name: str, context: str, text: str
+) -> None:
+    tokenizer, data = REVERSIBLE[name], (context + text).encode()
+    whole = tokenizer.tokenize(Text(context + text), Reading())
+    joint = tokenizer.tokenize(Text(text, context), Reading())
+    assert [*joint.context, *ids(joint)] == ids(whole)
+    shift = len(context.encode())
+    assert spans(joint) == [(start - shift, end - shift) for start, end in spans(whole)[len(joint.context) :]]
+    assert [piece.straddles for piece in joint.pieces[1:]] == [False] * (len(joint.pieces) - 1)
+    first, last = joint.pieces[0], joint.pieces[-1]
+    assert first.start <= 0 < first.end
+    assert first.straddles == (first.start < 0)
+    assert first.bytes == data[shift + first.start : shift + first.end]
+    assert last.end == len(text.encode())
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=60, deadline=None)
+@given(context=STRINGS, text=STRINGS)
+def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, text: str) -> None:
+    try:
+        alone = EVERY[name].tokenize(Text(text), Reading())
+    except LmscoreError:  # accents alone, where those are stripped
+        return
+    apart = EVERY[name].tokenize(Text(text, context), Reading(boundary="separate"))
+    assert apart.pieces == alone.pieces
+    assert not any(piece.straddles for piece in apart.pieces)
+
+
+@pytest.mark.parametrize("name", NORMALIZING)
+@settings(max_examples=60, deadline=None)
+@given(text=STRINGS)
+def test_a_normalizing_tokenizer_keeps_offsets_in_order_without_holes(name: str, text: str) -> None:
+    try:
+        pieces = NORMALIZING[name].tokenize(Text(text), Reading()).pieces
+    except LmscoreError:
+        return
+    data, at = text.encode(), 0
+    for piece in pieces:
+        assert 0 <= piece.start <= at <= piece.end <= len(data)
+        assert piece.bytes == data[piece.start : piece.end]
+        at = piece.end
+
+
+def test_what_a_normalizer_changes_costs_no_other_token_its_bytes() -> None:
+    tokenizer = NORMALIZING["NFC, spaces trimmed from offsets"]
+    for text in ("cafe\u0301 😀 the cat", "😀 cafe\u0301 the cat"):
+        pieces = tokenizer.tokenize(Text(text), Reading()).pieces
+        begin = text.encode().index("e\u0301".encode())
+        changed = [piece for piece in pieces if begin <= piece.start < begin + 3]
+        others = b"".join(piece.bytes for piece in pieces if piece not in changed)
+        assert changed[-1].bytes == "e\u0301".encode()
+        assert others == text.replace("e\u0301", "").encode()
+
+
+def test_lower_case_tokens_hold_the_texts_own_letters() -> None:
+    pieces = NORMALIZING["lower case"].tokenize(Text("The CAT sat"), Reading()).pieces
+    assert b"".join(piece.bytes for piece in pieces) == b"The CAT sat"
+
+
+def test_a_combining_mark_at_the_boundary_straddles() -> None:
+    first, second, *_ = NORMALIZING["NFC"].tokenize(Text("\u0301 the", "cafe"), Reading()).pieces
+    assert (first.start, first.bytes, first.straddles) == (-1, "e\u0301".encode(), True)
+    assert second.bytes == b" the"
+
+
+@pytest.mark.parametrize(("name", "first"), [("byte level", 0), ("prefix space", 0), ("byte fallback", 0)])
+def test_the_boundary_straddled_joint_and_separate(name: str, first: int) -> None:
+    tokenizer = REVERSIBLE[name]
+    joint = tokenizer.tokenize(Text("tement", "The sta"), Reading())
+    assert joint.pieces[first].straddles
+    assert joint.pieces[first].start < 0 < joint.pieces[first].end
+    separate = tokenizer.tokenize(Text("tement", "The sta"), Reading(boundary="separate"))
+    assert b"".join(piece.bytes for piece in separate.pieces) == b"tement"
+
+
+def test_a_character_cut_at_the_boundary_of_two_texts_is_never_lost() -> None:
+    tokenized = REVERSIBLE["byte level"].tokenize(Text("😀", "🎉"), Reading())
+    assert b"".join(piece.bytes for piece in tokenized.pieces).endswith("😀".encode())
+
+
+def test_a_token_may_hold_part_of_a_character_and_shows_its_bytes() -> None:
+    pieces = REVERSIBLE["byte level"].tokenize(Text("a😀"), Reading()).pieces
+    assert len(pieces) > 2
+    assert b"".join(piece.bytes for piece in pieces) == "a😀".encode()
+    assert pieces[1].token.startswith("\\xf0")
+    assert "\ufffd" not in "".join(piece.token for piece in pieces)
+
+
+def test_offsets_count_bytes_not_characters() -> None:
+    pieces = REVERSIBLE["byte level"].tokenize(Text("日 cat"), Reading()).pieces
+    assert pieces[-1].end == len("日 cat".encode()) == 7
+
+
+@pytest.mark.parametrize("symbol", [models.START, models.END])
+def test_the_name_of_a_symbol_in_a_text_is_data_and_is_warned_of(
+    symbol: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("lmscore"), "propagate", True)
+    tokenizer = REVERSIBLE["byte level"]
+    text = Text(f"The {symbol} cat", origin="words.txt, line 3")
+    assert not {0, 1} & set(ids(tokenizer.tokenize(text, Reading())))
+    assert f"words.txt, line 3 contains {symbol}" in caplog.text
+    caplog.clear()
+    parsed = tokenizer.tokenize(text, Reading(parse_special=True))
+    assert {0, 1} & set(ids(parsed)) == {0 if symbol == models.START else 1}
+    assert b"".join(piece.bytes for piece in parsed.pieces) == text.text.encode()
+    assert caplog.text == ""
+    assert not {0, 1} & set(ids(tokenizer.tokenize(text, Reading())))  # and it does not stick
+
+
+def test_a_symbol_in_the_context_is_data_too(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("lmscore"), "propagate", True)
+    tokenized = REVERSIBLE["byte level"].tokenize(Text(" cat", "<s>The"), Reading())
+    assert 0 not in tokenized.context
+    assert "<s>" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["prefix space", "prefix space by a normalizer"])
+def test_the_space_that_sentencepiece_adds_is_in_no_token(name: str) -> None:
+    pieces = REVERSIBLE[name].tokenize(Text("The cat"), Reading()).pieces
+    assert (pieces[0].start, pieces[0].bytes[:1]) == (0, b"T")
+    assert REVERSIBLE[name].spelling(pieces[0].id).startswith(b" ")
+
+
+def test_a_token_of_nothing_but_the_added_space_is_scored_with_the_text() -> None:
+    tokenizer = REVERSIBLE["prefix space"]
+    first, second = tokenizer.tokenize(Text("\n"), Reading()).pieces
+    assert (first.bytes, second.bytes) == (b"", b"\n")
+    assert tokenizer.tokenize(Text("a", "\n"), Reading()).context == (first.id, second.id)
+
+
+def test_a_template_that_adds_symbols_never_makes_two(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    plain = open_scorer(str(folder_of("llama"))).score("The cat sat", "On the mat ")
+    shutil.copytree(folder_of("llama"), tmp_path / "model")
+    file = str(tmp_path / "model" / "tokenizer.json")
+    backend = tokenizers.Tokenizer.from_file(file)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A <|endoftext|>", special_tokens=[("<s>", 0), ("<|endoftext|>", 1)]
+    )
+    backend.save(file)
+    assert backend.encode("The").ids[0] == 0
+    assert open_scorer(str(tmp_path / "model")).score("The cat sat", "On the mat ").tokens == plain.tokens
+
+
+def test_a_tokenizer_that_truncates_and_pads_does_neither_here() -> None:
+    backend = models.byte_level(models.START, models.END)
+    backend.enable_truncation(4)
+    backend.enable_padding(length=64)
+    pieces = Tokenizer(backend, 0, 1).tokenize(Text("The cat sat on the mat"), Reading()).pieces
+    assert b"".join(piece.bytes for piece in pieces) == b"The cat sat on the mat"
+
+
+def test_the_end_symbol_holds_no_bytes_and_stands_at_the_end() -> None:
+    *_, end = REVERSIBLE["byte level"].tokenize(Text("日"), Reading(eos=True)).pieces
+    assert (end.id, end.token, end.bytes, end.start, end.end) == (1, models.END, b"", 3, 3)
+    with pytest.raises(LmscoreError, match="--eos"):
+        Tokenizer(models.byte_level(models.START), 0, None).tokenize(Text("a"), Reading(eos=True))
+
+
+def test_a_text_without_tokens_is_an_error_that_names_it() -> None:
+    with pytest.raises(LmscoreError, match=r"words\.txt, line 7: it is empty"):
+        REVERSIBLE["byte level"].tokenize(Text("", "context", "words.txt, line 7"), Reading())
+
+
+def test_an_unpaired_surrogate_is_an_error_that_names_the_byte() -> None:
+    with pytest.raises(LmscoreError, match="not valid UTF-8 at byte 3"):
+        REVERSIBLE["byte level"].tokenize(Text("日\ud800"), Reading())
