@@ -178,7 +178,7 @@ def rank(
             bos=bos,
             threads=threads,
         )
-        rankings = (scorer.rank(group, by=by.value, reading=reading) for group in groups)
+        rankings = scorer.rankings(groups, by.value, reading)
         show.rankings(_timed(rankings, _tokens_of), stream, style)
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, takewhile
@@ -58,6 +58,7 @@ class Tokenizer:
         backend.no_truncation()  # a tokenizer.json may ask for either: one loses text, the other invents some
         backend.no_padding()
         self._backend = backend
+        self._spellings: dict[int, bytes] = {}
         self.bos = bos
         self.eos = eos
 
@@ -73,19 +74,19 @@ class Tokenizer:
         context, body = (_utf8(part or "", text.origin) for part in (text.context, text.text))
         self._warn_of_symbols(text, reading)
         if reading.boundary == "joint":
-            joined = list(self._cut((text.context or "") + text.text, -len(context), reading.parse_special))
+            ids, spans = self._cut((text.context or "") + text.text, reading.parse_special)
             # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
-            first = next((i for i, piece in enumerate(joined) if piece.end > 0 or not context), len(joined))
-            before, pieces = joined[:first], joined[first:]
+            first = next((i for i, (_, end) in enumerate(spans) if end > len(context) or not context), len(ids))
+            before, pieces = ids[:first], _pieces(ids[first:], spans[first:], context + body, len(context))
         else:
-            before = list(self._cut(text.context or "", -len(context), reading.parse_special))
-            pieces = list(self._cut(text.text, 0, reading.parse_special))
+            before, _ = self._cut(text.context or "", reading.parse_special)
+            pieces = _pieces(*self._cut(text.text, reading.parse_special), body, 0)
         if reading.eos:
             pieces.append(self._end_symbol(len(body)))
         if not pieces:
             hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
             raise LmscoreError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
-        return Tokenized(tuple(piece.id for piece in before), tuple(pieces))
+        return Tokenized(tuple(before), tuple(pieces))
 
     def string(self, id: int) -> str:
         """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
@@ -113,48 +114,24 @@ class Tokenizer:
             )
         return id, self.string(id)
 
-    def _cut(self, text: str, origin: int, parse_special: bool) -> Iterator[Piece]:
-        """The tokens of a string, their offsets counted from `origin`."""
+    def _cut(self, text: str, parse_special: bool) -> tuple[list[int], list[tuple[int, int]]]:
+        """The tokens of a string, and the bytes from and to which each goes."""
         self._backend.encode_special_tokens = not parse_special
         encoding = self._backend.encode(text, add_special_tokens=False)
-        data = text.encode()
-        for id, (start, end) in zip(encoding.ids, self._spans(encoding, text, data), strict=True):
-            own = data[start:end]
-            yield Piece(id, own.decode("utf-8", "backslashreplace"), own, origin + start, origin + end)
-
-    def _spans(self, encoding: Any, text: str, data: bytes) -> Iterator[tuple[int, int]]:
-        """Each token's byte range: the bytes it spells where they come next in the text, else those of its characters.
-
-        A tokenizer that normalizes spells other bytes than the text's. Its tokens get whole characters there, along
-        with those before them that no token holds, and their exact bytes again from the next character on.
-        """
-        spelled = [self.spelling(id) for id in encoding.ids]
-        plain = text.replace("▁", " ")  # which sentencepiece cannot tell apart
-        if spelled and (not plain.startswith(" ") or b"".join(spelled) == b" " + plain.encode()):
-            spelled[0] = spelled[0].removeprefix(b" ")  # the space that sentencepiece puts before every text
-        before = list(accumulate((len(char.encode()) for char in text), initial=0))  # bytes before each character
-        following = [*(first for first, _ in encoding.offsets[1:]), len(text)]
-        at = 0
-        for own, (first, last), after in zip(spelled, encoding.offsets, following, strict=False):
-            start, end = at, at + len(own)
-            if end > before[last] or not data.startswith(own, at):
-                merged = sum(
-                    1 for _ in takewhile(unicodedata.combining, text[last:after])
-                )  # marks it was composed with
-                start, end = min(at, before[first]), max(at, before[last + merged])
-            yield start, end
-            at = end
+        ids: list[int] = encoding.ids  # a new list each time it is asked for
+        spelled = list(map(self.spelling, ids))
+        if b"".join(spelled) == text.encode():
+            ends = list(accumulate(map(len, spelled)))
+            return ids, list(zip([0, *ends[:-1]], ends, strict=True))
+        return ids, list(_found(text, spelled, encoding.offsets))
 
     def spelling(self, id: int) -> bytes:
         """The bytes that a token spells, whatever its neighbours."""
-        if id not in self._spellings:
+        known = self._spellings.get(id)
+        if known is None:
             token = self._backend.id_to_token(id) or ""
-            self._spellings[id] = token.encode() if id in self._added else self._spell(token)
-        return self._spellings[id]
-
-    @cached_property
-    def _spellings(self) -> dict[int, bytes]:
-        return {}
+            known = self._spellings[id] = token.encode() if id in self._added else self._spell(token)
+        return known
 
     @cached_property
     def _added(self) -> dict[int, Any]:
@@ -203,6 +180,40 @@ def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | Non
     return StartSymbol(None, None, "none")
 
 
+def _pieces(ids: Sequence[int], spans: Sequence[tuple[int, int]], data: bytes, begin: int) -> list[Piece]:
+    """The tokens that hold these spans of `data`, their offsets counted from `begin`."""
+    return [
+        Piece(id, data[start:end].decode("utf-8", "backslashreplace"), data[start:end], start - begin, end - begin)
+        for id, (start, end) in zip(ids, spans, strict=True)
+    ]
+
+
+def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where each token stands: the bytes it spells where they come next in the text, else those of its characters.
+
+    A tokenizer that normalizes spells other bytes than the text's. Its tokens get whole characters there, along with
+    those before them that no token holds, and their exact bytes again from the next character on.
+
+    Args:
+        spelled: the bytes that each token spells.
+        offsets: the characters that the tokenizer says each holds.
+    """
+    data = text.encode()
+    plain = text.replace("▁", " ")  # which sentencepiece cannot tell apart
+    if spelled and (not plain.startswith(" ") or b"".join(spelled) == b" " + plain.encode()):
+        spelled[0] = spelled[0].removeprefix(b" ")  # the space that sentencepiece puts before every text
+    before = list(accumulate((len(char.encode()) for char in text), initial=0))  # bytes before each character
+    following = [*(first for first, _ in offsets[1:]), len(text)]
+    at = 0
+    for own, (first, last), after in zip(spelled, offsets, following, strict=False):
+        start, end = at, at + len(own)
+        if end > before[last] or not data.startswith(own, at):
+            merged = sum(1 for _ in takewhile(unicodedata.combining, text[last:after]))  # marks it was composed with
+            start, end = min(at, before[first]), max(at, before[last + merged])
+        yield start, end
+        at = end
+
+
 def _utf8(text: str, origin: str) -> bytes:
     try:
         return text.encode()
@@ -216,7 +227,7 @@ def _utf8(text: str, origin: str) -> bytes:
 def _speller(decoder: Any) -> Callable[[str], bytes]:
     """How a vocabulary writes bytes, read off its decoder: byte-level, or sentencepiece with byte fallback.
 
-    Only tried, never trusted: `_spans` looks whether the bytes stand in the text.
+    Only tried, never trusted: `_found` looks whether the bytes stand in the text.
     """
     steps = list(_steps(json.loads(decoder.__getstate__()))) if decoder is not None else []
     kinds = {step["type"] for step in steps}

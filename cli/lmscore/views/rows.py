@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from .. import __version__
@@ -126,9 +127,11 @@ ACTIVE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f
 def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:
     """A header and a line for each row, as CSV or (with a tab) TSV."""
     writer: Any = None
+    # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
+    lines: Any = SimpleNamespace(write=lambda line: stream.write(line.removesuffix("\r\n") + "\n"))
     for row in rows:
         if writer is None:
-            writer = csv.DictWriter(stream, list(row), delimiter=separator, lineterminator="\n")
+            writer = csv.DictWriter(lines, list(row), delimiter=separator, lineterminator="\r\n")
             writer.writeheader()
         writer.writerow(row)
         stream.flush()

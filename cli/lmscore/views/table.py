@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text as Line
@@ -150,53 +150,64 @@ def ranking_view(ranking: Ranking, page: Page, top: int | None = None) -> Render
 
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
-    room = page.width - 12 * (ranking.by == "pmi")
     table = _table(page)
-    columns = [column for column in _ranking_columns(ranking.by, page.unit) if room >= column.least]
+    columns = _fitting(list(_ranking_columns(ranking.by, page.unit, shown)), page.width)
     for column in columns:
-        wraps = column.justify == "left"
-        table.add_column(
-            column.head,
-            justify=column.justify,
-            no_wrap=not wraps,
-            overflow="fold" if wraps else "ellipsis",
-            min_width=8 if wraps else None,
-        )
-    for candidate in shown:
-        cells = (Line(column.cell(candidate)) for column in columns)
-        table.add_row(*cells, style="bold" if candidate.index == ranking.winner else "")
+        if column.wraps:
+            table.add_column(column.head, overflow="fold", min_width=8)
+        else:
+            table.add_column(column.head, justify="right", no_wrap=True)
+    for candidate, *cells in zip(shown, *(column.cells for column in columns), strict=True):
+        table.add_row(*map(Line, cells), style="bold" if candidate.index == ranking.winner else "")
     return table
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of a ranking, shown where the page has at least so many columns."""
+    """A column of a ranking. What wraps gets what the figures leave; what may go does, where they leave too little."""
 
     head: str
-    cell: Callable[[Candidate], str]
-    least: int = 0
-    justify: Literal["left", "right"] = "right"
+    cells: Sequence[str]
+    wraps: bool = False
+    may_go: bool = False
+
+    @property
+    def width(self) -> int:
+        widest = max(map(cell_len, (self.head, *self.cells)))
+        return min(widest, ENOUGH) if self.wraps else widest
 
 
-def _ranking_columns(by: Measure, unit: Unit) -> Iterator[_Column]:
-    def figure(nats: float | None) -> str:
-        return "" if nats is None else f"{unit.of(nats):.3f}"
+ENOUGH = 16
+"""Columns for a candidate, if it is longer."""
 
-    yield _Column("", lambda candidate: f"{candidate.place}{'=' if candidate.tied else ''}")
-    yield _Column("candidate", lambda candidate: shorten(spell_text(candidate.score.text), 160), justify="left")
-    yield _Column("total", lambda candidate: figure(candidate.score.total_logprob))
+
+def _ranking_columns(by: Measure, unit: Unit, shown: Sequence[Candidate]) -> Iterator[_Column]:
+    def figures(nats: Callable[[Candidate], float | None]) -> list[str]:
+        return ["" if value is None else f"{unit.of(value):.3f}" for value in map(nats, shown)]
+
+    yield _Column("", [f"{candidate.place}{'=' if candidate.tied else ''}" for candidate in shown])
+    texts = [shorten(spell_text(candidate.score.text), 120) for candidate in shown]
+    yield _Column("candidate", texts, wraps=True)
+    yield _Column("total", figures(lambda candidate: candidate.score.total_logprob))
     if by == "pmi":
-        yield _Column("pmi", lambda candidate: figure(candidate.pmi))
-    yield _Column("margin", lambda candidate: figure(candidate.margin))
-    yield _Column("share", lambda candidate: _share(candidate.share))
-    yield _Column("/token", lambda candidate: figure(candidate.score.mean_logprob), least=66)
-    yield _Column("/byte", lambda candidate: figure(candidate.score.byte_logprob), least=66)
-    yield _Column("tokens", lambda candidate: str(candidate.score.num_tokens))
-    yield _Column("weakest", lambda candidate: _weakest(candidate.score), least=76, justify="left")
+        yield _Column("pmi", figures(lambda candidate: candidate.pmi))
+    yield _Column("margin", figures(lambda candidate: candidate.margin))
+    yield _Column("share", [_share(candidate.share) for candidate in shown])
+    yield _Column("/token", figures(lambda candidate: candidate.score.mean_logprob), may_go=True)
+    yield _Column("/byte", figures(lambda candidate: candidate.score.byte_logprob), may_go=True)
+    yield _Column("tokens", [str(candidate.score.num_tokens) for candidate in shown])
+    yield _Column("weakest", [_weakest(candidate.score) for candidate in shown], wraps=True, may_go=True)
+
+
+def _fitting(columns: list[_Column], width: int) -> list[_Column]:
+    """The columns without the last of those that may go, until the rest fit."""
+    while sum(column.width + 1 for column in columns) > width + 1 and any(column.may_go for column in columns):
+        columns.remove([column for column in columns if column.may_go][-1])
+    return columns
 
 
 def _weakest(score: Score) -> str:
-    return "" if score.weakest is None else _token(score.weakest)
+    return "" if score.weakest is None else shorten(_token(score.weakest), 24)
 
 
 def _share(share: float) -> str:
@@ -247,9 +258,9 @@ def _provenance(score: Score) -> Line:
 
 
 def _table(page: Page) -> Table:
-    """A table that is plain where it is not seen on a terminal."""
-    shape = box.SIMPLE_HEAD if page.terminal else None
-    return Table(box=shape, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
+    """A table with a blank between its columns, and on a terminal with a line below its head."""
+    shape, padding = (box.SIMPLE_HEAD, (0, 0)) if page.terminal else (None, (0, 1, 0, 0))
+    return Table(box=shape, pad_edge=False, padding=padding, header_style="bold", show_edge=False)
 
 
 def _token(token: Token) -> str:
