@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -40,10 +40,11 @@ class Cli:
         for name in SETTINGS:
             monkeypatch.delenv(name, raising=False)
 
-    def __call__(self, *words: object, stdin: bytes | None = b"") -> Ended:
+    def __call__(self, *words: object, stdin: bytes | TextIO | None = b"") -> Ended:
         """Run a command; ``stdin=None`` is a standard input that the shell closed."""
+        stdin = io.TextIOWrapper(io.BytesIO(stdin)) if isinstance(stdin, bytes) else stdin
         self._patch.setattr(sys, "argv", ["lmscore", *map(str, words)])
-        self._patch.setattr(sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin)))
+        self._patch.setattr(sys, "stdin", stdin)
         self._capsys.readouterr()
         logger = logging.getLogger("lmscore")
         before = logger.handlers, logger.propagate, logger.level

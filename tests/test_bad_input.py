@@ -34,7 +34,9 @@ def test_bytes_that_are_no_text_are_refused_with_their_place(
 @pytest.mark.parametrize("command", [["score", "--file"], ["score", "--whole", "--file"], ["rank"]])
 def test_a_place_with_no_file_in_it_is_named(cli: Cli, tmp_path: Path, command: list[str]) -> None:
     missing, folder = tmp_path / "missing.txt", tmp_path
-    assert cli(*command, missing).error == f"there is no file {missing}; check the name, or give - to read standard input"
+    assert (
+        cli(*command, missing).error == f"there is no file {missing}; check the name, or give - to read standard input"
+    )
     assert cli(*command, folder).error == f"{folder} is a folder; name a file in it"
     assert cli(*command, "").error.startswith("there is no file with an empty name")
 
@@ -64,9 +66,7 @@ def test_what_stands_before_a_bad_line_is_still_given(cli: Cli) -> None:
 def test_a_byte_order_mark_is_no_part_of_the_text(cli: Cli) -> None:
     ended = cli("score", "--json", stdin=b"\xef\xbb\xbfhello\n")
     assert (ended.code, json.loads(ended.out)["text"]) == (0, "hello")
-    assert ended.err == (
-        "warning: stdin opens with a UTF-8 byte order mark, which is not part of the text: left out\n"
-    )
+    assert ended.err == ("warning: stdin opens with a UTF-8 byte order mark, which is not part of the text: left out\n")
 
 
 def test_a_line_loses_its_terminator_and_nothing_else(cli: Cli) -> None:

@@ -12,18 +12,23 @@ import pytest
 from tokenizers import Tokenizer
 
 from .benchmarks import comparison, matrices, picture, start, works
+from .benchmarks.__main__ import CHOICES
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def _run(*words: object) -> str:
+    command = [sys.executable, "-m", "tests.benchmarks", *map(str, words)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 @pytest.fixture(scope="module")
 def smoke(folder_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Where a smoke run wrote, and what it printed; with the tests' own Llama, which needs no building."""
     output = tmp_path_factory.mktemp("results")
-    words = ["tests.benchmarks", "rank-tree", "start", "--smoke", "--model", folder_of("llama"), "--output", output]
-    ended = subprocess.run([sys.executable, "-m", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    return output, ended.stdout
+    return output, _run("rank-tree", "--smoke", "--model", folder_of("llama"), "--output", output)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,16 @@ def test_results_name_no_path(smoke: tuple[Path, str]) -> None:
 def test_the_picture_is_svg_with_text_in_it(smoke: tuple[Path, str]) -> None:
     root = ElementTree.parse(smoke[0] / "results.svg").getroot()
     texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"lmscore", "rank-tree", "start", start.BARE} <= set(texts)
+    assert {"lmscore", "rank-tree"} <= set(texts)
+
+
+@pytest.mark.slow
+def test_every_work_can_be_run(tmp_path: Path) -> None:
+    _run("--smoke", *CHOICES, "--output", tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["works"]
+    growth = {f"growth-{size}" for size in works.SMOKE.growth}
+    assert set(found) == set(CHOICES) - {"growth"} | growth | {"help"}
+    assert set(found["start"]["contestants"]) == {comparison.OURS, start.BARE}
 
 
 def test_a_work_that_does_not_exist_is_wrong_usage() -> None:

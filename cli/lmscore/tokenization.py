@@ -122,7 +122,7 @@ class Tokenizer:
         spelled = list(map(self.spelling, ids))
         if b"".join(spelled) == text.encode():
             ends = list(accumulate(map(len, spelled)))
-            return ids, list(zip([0, *ends[:-1]], ends, strict=True))
+            return ids, list(zip([0, *ends], ends, strict=False))
         return ids, list(_found(text, spelled, encoding.offsets))
 
     def spelling(self, id: int) -> bytes:
