@@ -93,7 +93,7 @@ def test_memory_that_is_too_small_for_anything_is_one_line() -> None:
 
 def test_which_models_the_decoder_takes(architecture: str, scorer_of: Callable[[str], Scorer]) -> None:
     """By what a model is, not by its speed: were one to fall back, it would be right and nobody would notice."""
-    kind = Decoder if architecture in ("llama", "qwen2", "qwen3") else Pretrained
+    kind = Pretrained if architecture in ("gpt2", "gemma3") else Decoder
     assert isinstance(scorer_of(architecture)._network, kind)
 
 

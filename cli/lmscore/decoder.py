@@ -136,22 +136,20 @@ class Decoder:
         return (block(normed) for block in self._head)
 
     def _hidden(self, tree: Tree) -> Tensor:
-        filling = max(FEWEST_ROWS - len(tree.ids), 0)
-        ids = torch.tensor(tree.ids + [0] * filling, device=self.device)
-        depths = torch.tensor(tree.depths + [0] * filling, device=self.device)
-        count = len(ids)
+        count = max(len(tree.ids), FEWEST_ROWS)
+        tree = tree.filled(count)
         if count >= WORTH_PACKING and not self._packed:
             self._pack()
-        rotation = self._rotation(depths)
+        rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
         rows, block = (CHUNK, BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
-        attention = _Attention(tree, filling, block, self.device, self.dtype)
-        hidden = F.embedding(ids, self._embeddings)  # [N, H]
+        attention = _Attention(tree, block, self.device, self.dtype)
+        hidden = F.embedding(torch.tensor(tree.ids, device=self.device), self._embeddings)  # [N, H]
         for layer in self._layers:
             keys, values = layer.room(hidden)
             for first in range(0, count, rows):
                 chunk = slice(first, min(first + rows, count))
                 layer(hidden, chunk, rotation, keys, values, attention)
-        return hidden[: len(tree.ids)]
+        return hidden
 
     def _plain_frequencies(self, config: Mapping[str, Any]) -> Tensor:
         theta: float = config["rope_parameters"]["rope_theta"]
@@ -236,21 +234,30 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Rows of a chunk that attend together, and the ids they may attend to: their common path, and they themselves."""
+    """Rows of a tree that attend together, and the ids that they may attend to: a path to them, and they themselves.
+
+    Attributes:
+        rows: the rows, B.
+        keys: what they attend to, K: the path to the first row, then the rows.
+        chain: whether each row leads to the next, so that all of them may look at the whole path.
+    """
 
     rows: slice
     keys: slice | Tensor
+    chain: bool
 
 
 class _Attention:
     """Each id of a tree attends to those that lead to it, and to itself."""
 
-    def __init__(self, tree: Tree, filling: int, size: int, device: torch.device, dtype: torch.dtype) -> None:
-        self._tree, self._size, self._dtype = tree, size, dtype
-        self._count = len(tree.ids) + filling
-        ends = tree.ends + list(range(len(tree.ids) + 1, self._count + 1))
-        self._ends = torch.tensor(ends, device=device)
-        self._blocks = {first: self._block(first) for first in range(0, self._count, size)}
+    def __init__(self, tree: Tree, size: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._size = size
+        self._ends = torch.tensor(tree.ends, device=device)
+        self._blocks = {first: self._block(tree, first) for first in range(0, len(tree.ids), size)}
+        # What the last rows of a chain see of it. Each block of one is a corner of this.
+        longest = max(tree.depths) + 1 + size
+        self._chain = torch.zeros(size, longest, dtype=dtype, device=device)
+        self._chain[:, -size:] = torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
     def __call__(self, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Mix the values of what each row may attend to.
@@ -277,23 +284,26 @@ class _Attention:
             )[0].transpose(0, 1)
         return mixed.flatten(1)
 
-    def _block(self, first: int) -> _Block:
-        rows = slice(first, min(first + self._size, self._count))
-        path = self._tree.path(first) if first < len(self._tree.ids) else []
+    def _block(self, tree: Tree, first: int) -> _Block:
+        rows = slice(first, min(first + self._size, len(tree.ids)))
+        path = tree.path(first)
+        chain = tree.depths[rows.stop - 1] - len(path) == rows.stop - 1 - first  # no row is more than one deeper
         if path and path[0] + len(path) < first:
             keys: slice | Tensor = torch.tensor([*path, *range(rows.start, rows.stop)], device=self._ends.device)
         else:
             keys = slice(path[0] if path else first, rows.stop)
-        return _Block(rows, keys)
+        return _Block(rows, keys, chain)
 
     def _mask(self, block: _Block) -> Tensor:
-        """0 where a row may attend, else -inf: [1, 1, B, K]."""
+        """0 where a row may attend, else -inf: [B, K]."""
         rows = torch.arange(block.rows.start, block.rows.stop, device=self._ends.device)[:, None]
         keys = block.keys
         if isinstance(keys, slice):
             keys = torch.arange(keys.start, keys.stop, device=self._ends.device)
+        if block.chain:
+            return self._chain[-len(rows) :, -len(keys) :]
         sees = (keys <= rows) & (rows < self._ends[keys])  # [B, K]
-        return torch.zeros(sees.shape, dtype=self._dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
+        return torch.zeros(sees.shape, dtype=self._chain.dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
 
 
 class _Linear:

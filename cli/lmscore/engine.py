@@ -90,7 +90,7 @@ def run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[lis
                     found.update((index, list(islice(readouts, len(windows[index].scored)))) for index in here)
             except (MemoryError, RuntimeError) as err:
                 share /= 2
-                if not _out_of_memory(err) or share < SMALLEST_SHARE:
+                if not _out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:
                     raise
                 log.warning("out of memory: going on with batches of 1/%d of the usual size", round(1 / share))
     if len(windows) > 1:  # what is no number in one window may have spread to others that were read with it

@@ -201,8 +201,9 @@ class Sink:
             return stream.write(text)
 
     def flush(self) -> None:
-        with self._watched() as stream:
-            stream.flush()
+        if self._stream is not None:
+            with self._watched() as stream:
+                stream.flush()
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[TextIO]:
@@ -235,7 +236,7 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
         ClosedPipe: nobody reads it any more.
     """
     if path is None or path == STDIN:
-        sys.stdout.flush()  # where it is closed, that shows before the work is done
+        sys.stdout.write("")  # where it is closed, that shows before the work is done
         yield sys.stdout
         sys.stdout.flush()
         return

@@ -58,6 +58,18 @@ class Tree:
             found.append(node)
         return found[::-1]
 
+    def filled(self, count: int) -> "Tree":
+        """The same with ids that nobody asked for behind it, so that there are `count`."""
+        more = range(len(self.ids), count)
+        return Tree(
+            self.ids + [0] * len(more),
+            self.parents + [-1] * len(more),
+            self.depths + [0] * len(more),
+            self.ends + [node + 1 for node in more],
+            self.indices,
+            self.asked,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -55,21 +55,25 @@ def progress(quiet: bool) -> Iterator[Report]:
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    bar = Progress(BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=talk, transient=True)
-    task, step = bar.add_task("", total=None), ""
+    columns = BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    bar = Progress(*columns, console=talk, transient=True)
+    step = ""
 
     def report(what: str, done: int = 0, total: int | None = None) -> None:
         nonlocal step
         if what != step:
             step = what
+            for task in bar.task_ids:
+                bar.remove_task(task)
+            bar.add_task("", total=total)
             talk.print(what, soft_wrap=True)
-            bar.reset(task, total=total)
             if talk.is_terminal:
                 bar.start()
-        bar.update(task, completed=done)
+        figures = "" if total is None else f"{min(done, total) / 1e6:.0f} of {total / 1e6:.0f} MB"
+        bar.update(bar.task_ids[0], completed=done, description=figures)
 
     try:
         yield report

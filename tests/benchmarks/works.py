@@ -62,7 +62,7 @@ class Sizes:
 
 
 SMOKE = Sizes(6, 6, 12, 2, 40, 120, 2, 90, 200, (100, 300))
-ACCELERATOR = Sizes(lines=8000, candidates=512, docs=192)
+ACCELERATOR = Sizes(lines=2500, candidates=512, docs=192)
 NAMES = ("lines", "rank", "rank-1000", "rank-tree", "rank-long", "docs", "long", "growth")
 
 
@@ -144,8 +144,6 @@ def _sentences(count: int) -> list[str]:
     found = [s for paragraph in _paragraphs() for s in re.split(r"(?<=[.!?]) +", paragraph) if 40 < len(s) < 400]
     distinct = list(dict.fromkeys(found))
     random.Random(SEED).shuffle(distinct)
-    while len(distinct) < count:  # the accelerator's many lines: two sentences make one
-        distinct += [f"{one} {other}" for one, other in zip(distinct[1:], distinct, strict=False)]
     return distinct[:count]
 
 
