@@ -215,7 +215,7 @@ class Scorer:
                     rank=readout.rank,
                     entropy=readout.entropy,
                     straddles=piece.straddles,
-                    top=None if readout.top is None else tuple(map(self._alternative, readout.top)),
+                    top=None if readout.top is None else self._alternatives(readout.top),
                 )
             )
         behind = 0 if self.start.id is None else 1
@@ -229,9 +229,13 @@ class Scorer:
             model=self.provenance,
         )
 
-    def _alternative(self, likely: tuple[int, float]) -> Alternative:
-        id, logprob = likely
-        return Alternative(id, self._tokenizer.string(id), self._tokenizer.spelling(id), logprob)
+    def _alternatives(self, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
+        """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""
+        return tuple(
+            Alternative(id, self._tokenizer.string(id), self._tokenizer.spelling(id), logprob)
+            for id, logprob in likely
+            if math.isfinite(logprob)
+        )
 
 
 def open_scorer(
