@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, normalizers, pre_tokenizers, processors
 
@@ -72,6 +72,8 @@ def spans(tokenized: Tokenized) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("name", REVERSIBLE)
 @settings(max_examples=60, deadline=None)
 @given(text=STRINGS)
+@example(text="▁")
+@example(text="▁e\u0301")
 def test_the_bytes_of_the_tokens_join_to_the_text(name: str, text: str) -> None:
     pieces = REVERSIBLE[name].tokenize(Text(text), Reading()).pieces
     assert b"".join(piece.bytes for piece in pieces) == text.encode()
@@ -139,6 +141,12 @@ def test_what_a_normalizer_changes_costs_no_other_token_its_bytes() -> None:
         others = b"".join(piece.bytes for piece in pieces if piece not in changed)
         assert changed[-1].bytes == "e\u0301".encode()
         assert others == text.replace("e\u0301", "").encode()
+
+
+def test_a_token_takes_no_byte_of_a_character_it_is_not_of() -> None:
+    # Decomposed, the first is six tokens, and the fourth spells what the second character begins with.
+    pieces = NORMALIZING["NFKD"].tokenize(Text("\u0e33\u0800"), Reading()).pieces
+    assert [piece.end for piece in pieces[1:]] == [3, 3, 3, 3, 3, 4, 5, 6]
 
 
 def test_lower_case_tokens_hold_the_texts_own_letters() -> None:
