@@ -15,8 +15,8 @@ from . import models
 HIDDEN, HEADS, LAYERS = 32, 4, 2
 
 
-def write(path: Path) -> Path:
-    """A random Llama of two layers with a byte-level vocabulary, in float32."""
+def write(path: Path, rule: str = "smollm") -> Path:
+    """A random Llama of two layers, in float32, with a byte-level vocabulary that cuts text by this rule."""
     random = np.random.default_rng(20)
     tokenizer = models.byte_level(models.START, models.END)
     size = tokenizer.get_vocab_size()
@@ -31,7 +31,7 @@ def write(path: Path) -> Path:
     file.add_rope_freq_base(10_000.0)
     file.add_vocab_size(size)
     file.add_tokenizer_model("gpt2")
-    file.add_tokenizer_pre("smollm")
+    file.add_tokenizer_pre(rule)
     file.add_token_list([tokenizer.id_to_token(id) or "" for id in range(size)])
     file.add_token_types([3, 3] + [1] * (size - 2))  # control, then normal
     file.add_token_merges(_merges(tokenizer.to_str()))

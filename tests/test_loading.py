@@ -15,7 +15,7 @@ from huggingface_hub import errors
 from lmscore import LmscoreError, open_scorer
 from lmscore.loading import Choice, Found, find
 
-from . import models
+from . import gguf_model, models
 from .cli import Cli
 
 FolderOf = Callable[[str], Path]
@@ -48,6 +48,11 @@ def test_a_place_that_holds_no_model(tmp_path: Path) -> None:
     assert "--model takes a folder with safetensors" in refused(tmp_path / "note.txt")
     assert refused("./nowhere").startswith("there is no model at ./nowhere")
     assert refused("weights.gguf").startswith("there is no model at weights.gguf")
+
+
+def test_a_revision_of_what_has_none(folder: Path) -> None:
+    for name in ("smollm2", folder):
+        assert refused(name, revision="main").endswith("has no revision to choose; leave out --revision")
 
 
 def test_a_missing_tokenizer(folder: Path) -> None:
@@ -218,3 +223,34 @@ def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path:
 @pytest.mark.parametrize("name", ["no model", "-x-", "smolm2 "])
 def test_what_can_be_no_hub_id(name: str) -> None:
     assert "not in the catalogue (smollm2), not a folder, not a hub id" in refused(name)
+
+
+def test_a_gguf_file_by_its_path(tmp_path: Path) -> None:
+    path = gguf_model.write(tmp_path / "tiny.gguf")
+    assert open_scorer(str(path)).score("A short text").num_tokens > 3
+    assert open_scorer(str(path), dtype="bfloat16").score("A").model.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [(0, "is not a GGUF file; check the download"), (4, "cannot read this GGUF"), (9000, "cannot read this GGUF")],
+)
+def test_a_gguf_file_cut_short(tmp_path: Path, kept: int, said: str) -> None:
+    path = gguf_model.write(tmp_path / "tiny.gguf")
+    path.write_bytes(path.read_bytes()[:kept])
+    assert said in refused(path)
+    assert str(path) in refused(path)
+
+
+def test_a_gguf_file_whose_tokens_would_be_wrong(tmp_path: Path) -> None:
+    path = gguf_model.write(tmp_path / "tiny.gguf", rule="a-rule-of-tomorrow")
+    assert "cuts text by the rule 'a-rule-of-tomorrow', which transformers does not know" in refused(path)
+
+
+def test_a_tokenizer_whose_bytes_nobody_knows(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").touch()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
+    assert refused(folder).endswith(
+        "its tokenizer has no tokenizer.json (a fast tokenizer); without it no token's bytes are known"
+    )

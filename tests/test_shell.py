@@ -3,17 +3,18 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lmscore import __version__, files
+from lmscore import __version__, files, interrupt
+from lmscore.terminal import progress
 
-from .cli import Cli, process, shell
+from .cli import Cli, Ended, process, shell
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell's streams and signals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, writes to /dev/full")
@@ -46,7 +47,9 @@ def test_a_reader_that_leaves_ends_scoring_quietly(llama: Path, lines: Path, for
     ended = shell(f'lmscore score --format {form} -f "{lines}" | head -1; echo "${{PIPESTATUS[0]}}"', llama)
     first, code = ended.stdout.splitlines()
     assert (code, ended.stderr) == ("0", ""), ended
-    assert first.startswith({"json": '{"text": ', "csv": "text_index,", "tsv": "text_index\t", "table": "#"}[form])
+    assert first.lstrip().startswith(
+        {"json": '{"text": ', "csv": "text_index,", "tsv": "text_index\t", "table": "#"}[form]
+    )
 
 
 @linux
@@ -103,7 +106,20 @@ def test_a_pipe_nobody_reads_is_no_error(cli: Cli) -> None:
         sink.write("a")
 
 
-def listening(started: Any) -> None:
+def feed(started: "subprocess.Popen[bytes]", data: bytes) -> None:
+    """Write to a process, and leave its standard input open: it never comes to an end of its own."""
+    assert started.stdin
+    started.stdin.write(data)
+    started.stdin.flush()
+
+
+def heard(started: "subprocess.Popen[bytes]") -> bytes:
+    """The next line it says."""
+    assert started.stderr
+    return started.stderr.readline()
+
+
+def listening(started: "subprocess.Popen[bytes]") -> None:
     """Wait until lmscore has taken over the signals: SIGTERM among those caught, says /proc."""
     while started.poll() is None:
         status = Path(f"/proc/{started.pid}/status").read_text()
@@ -118,10 +134,8 @@ def listening(started: Any) -> None:
 @pytest.mark.parametrize("delay", [0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0])
 def test_ctrl_c_at_any_moment_is_130_without_a_word_or_a_half_file(llama: Path, tmp_path: Path, delay: float) -> None:
     path = tmp_path / "out.json"
-    # Standard input stays open, so that it never comes to an end of its own.
     started = process("score", "--json", "-o", path, model=llama)
-    started.send(b"The quick brown fox.\n" * 3000)
-    started.stdin.flush()
+    feed(started, b"The quick brown fox.\n" * 3000)
     listening(started)
     time.sleep(delay)
     started.send_signal(signal.SIGINT)
@@ -136,7 +150,7 @@ def test_ctrl_c_at_any_moment_is_130_without_a_word_or_a_half_file(llama: Path, 
 def test_ctrl_c_while_scoring_leaves_no_half_file(llama: Path, lines: Path, delay: float) -> None:
     path = lines.with_name("out.json")
     started = process("score", "--verbose", "-f", lines, "--top", "50", "-o", path, model=llama)
-    assert started.stderr.readline().startswith(b"info: loaded in ")
+    assert heard(started).startswith(b"info: loaded in ")
     time.sleep(delay)
     started.send_signal(signal.SIGINT)
     assert started.communicate(timeout=60) == (b"", b"")
@@ -144,13 +158,19 @@ def test_ctrl_c_while_scoring_leaves_no_half_file(llama: Path, lines: Path, dela
     assert list(lines.parent.iterdir()) == [lines]
 
 
+def test_an_interruption_that_a_library_swallowed_is_not_lost(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupt, "pressed", True)
+    assert cli("score", "a") == Ended(130, "", "")
+    with pytest.raises(KeyboardInterrupt):  # which main() makes 130; a half-done import may have failed in any way
+        cli("score", "a", "--model", "./nowhere")
+
+
 @linux
 @pytest.mark.slow
 def test_a_termination_leaves_no_half_file(llama: Path, tmp_path: Path) -> None:
     started = process("score", "--verbose", "-o", tmp_path / "out.json", model=llama)
-    started.send(b"one\n" * 600)
-    started.stdin.flush()
-    assert started.stderr.readline().startswith(b"info: loaded in ")
+    feed(started, b"one\n" * 600)
+    assert heard(started).startswith(b"info: loaded in ")
     started.terminate()
     assert started.communicate(timeout=60) == (b"", b"")
     assert started.returncode == 128 + signal.SIGTERM
@@ -277,3 +297,29 @@ def test_help_fits_80_columns_and_every_option_has_some(cli: Cli, words: list[st
     options = [line for line in ended.out.splitlines() if line.startswith("│ -")]
     assert options
     assert all(len(line.strip("│ ").split("  ")) > 1 for line in options)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_names_each_step_once_and_never_a_stale_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
+    with progress(quiet=False) as report:
+        report("Fetching it", 0, 93_000_000)
+        report("Fetching it", 20_000_000, 93_000_000)
+        time.sleep(0.3 * terminal)  # the bar is drawn ten times a second
+        fetching = capsys.readouterr().err
+        report("Converting it")
+        time.sleep(0.3 * terminal)
+    converting = capsys.readouterr().err
+    assert (fetching.count("Fetching it"), converting.count("Converting it")) == (1, 1)
+    assert ("20 of 93 MB" in fetching) == terminal
+    assert "93 MB" not in converting.split("Converting it")[1]
+    assert terminal or fetching + converting == "Fetching it\nConverting it\n"
+
+
+def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(quiet=True) as report:
+        report("Fetching it", 0, 93_000_000)
+    assert capsys.readouterr().err == ""

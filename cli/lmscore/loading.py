@@ -134,6 +134,8 @@ def find(choice: Choice, report: download.Report = download.silent) -> Found:
     Raises:
         LmscoreError: there is no such model, or it cannot be had.
     """
+    if choice.revision and (choice.name in catalogue.CATALOGUE or Path(choice.name).expanduser().exists()):
+        raise LmscoreError(f"{choice.name} is no hub id, so it has no revision to choose; leave out --revision")
     if entry := catalogue.CATALOGUE.get(choice.name):
         return Found(download.fetch(entry, report), entry.requirement)
     path = Path(choice.name).expanduser()

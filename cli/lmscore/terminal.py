@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 PACKAGE = __package__ or "lmscore"
 
 
+FEWEST_COLUMNS = 50
+"""On a narrower terminal lines are broken by the terminal: better than figures cut by a table."""
+
+
 def console(stream: TextIO, color: bool | None = None) -> "Console":
     """A console that takes text as it stands: no markup, no emoji names.
 
@@ -26,7 +30,7 @@ def console(stream: TextIO, color: bool | None = None) -> "Console":
     """
     from rich.console import Console
 
-    return Console(
+    made = Console(
         file=stream,
         force_terminal=color or None,
         color_system="standard" if color else "auto",  # wanted is wanted, whatever TERM says
@@ -35,6 +39,8 @@ def console(stream: TextIO, color: bool | None = None) -> "Console":
         emoji=False,
         highlight=False,
     )
+    made.width = max(made.width, FEWEST_COLUMNS)
+    return made
 
 
 def show(console: "Console", view: "RenderableType") -> None:
