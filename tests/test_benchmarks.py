@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 
 from .benchmarks import comparison, matrices, picture, start, works
 
+pytestmark = pytest.mark.slow  # each contestant is a process that imports torch and more
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -65,7 +67,6 @@ def test_the_picture_is_svg_with_text_in_it(smoke: tuple[Path, str]) -> None:
     assert {"lmscore", "rank-tree"} <= set(texts)
 
 
-@pytest.mark.slow
 def test_lines_growth_and_start_run_too(tmp_path: Path) -> None:
     _run("--smoke", "lines", "growth", "start", "--output", tmp_path)  # and builds its own model
     found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["works"]

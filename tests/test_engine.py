@@ -126,7 +126,7 @@ def test_packed_weights_give_what_plain_ones_give(llama: Scorer, scorer_of: Call
 
 
 def test_without_the_packing_operators_the_numbers_stay(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmscore.decoder.PACKS", False)
+    monkeypatch.setattr("lmscore.decoder.PACKED", frozenset())
     text = " ".join(["and again"] * 60)
     before = llama.score(text)
     assert isinstance(llama._network, Decoder)

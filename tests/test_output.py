@@ -12,6 +12,7 @@ import pytest
 
 from lmscore import __version__
 
+from . import models
 from .cli import Cli
 
 MODEL = ["name", "revision", "dtype", "device", "bos_id", "bos_token", "bos_source"]
@@ -41,7 +42,7 @@ CANDIDATE = [
     "share",
     "tied",
 ]
-CANDIDATE += ["num_tokens", "num_unscored", "weakest", "tokens"]
+CANDIDATE += ["num_tokens", "num_unscored", "weakest", "tokens", "windows", "min_context"]
 
 HOSTILE = [
     'say "hi", they said; a,b\tc',
@@ -240,3 +241,26 @@ def test_every_result_names_its_start_symbol(cli: Cli, architecture: str, folder
     said = f"start symbol {model['bos_token']} (id {model['bos_id']}, by {model['bos_source']})"
     shown = cli("score", "The", "--model", folder_of(architecture)).out
     assert said in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv"])
+@pytest.mark.parametrize("asked", [["--rank"], ["--entropy"], ["--top", "2"]])
+def test_what_an_unscored_token_lacks_is_an_empty_field(cli: Cli, format: str, asked: list[str]) -> None:
+    ended = cli("score", "a b", "--bos", "none", "--format", format, *asked)
+    assert ended.code == 0, ended.err
+    first, second = list(csv.DictReader(io.StringIO(ended.out), delimiter="," if format == "csv" else "\t"))[:2]
+    assert (first[asked[0].strip("-")], bool(second[asked[0].strip("-")])) == ("", True)
+    token = objects(cli("score", "a b", "--bos", "none", "--json", *asked).out)[0]["tokens"][0]
+    assert token[asked[0].strip("-")] is None
+
+
+def test_every_row_says_which_start_symbol_it_stands_on(cli: Cli) -> None:
+    told = {"dtype": "float32", "bos_id": "0", "bos_token": models.START, "bos_source": "tokenizer bos"}
+    for words in (["score", "a b"], ["score", "a b", "--no-tokens"], ["rank", "-"]):
+        (row, *_) = csv.DictReader(io.StringIO(cli(*words, "--format", "csv", stdin=b"a\nb\n").out))
+        assert told.items() <= row.items()
+
+
+def test_the_first_places_are_whole(cli: Cli) -> None:
+    (ranking,) = objects(cli("rank", "-", "--json", "--top", "1", "--quiet", stdin=b"a\na\nThe zebra's\n").out)
+    assert [candidate["place"] for candidate in ranking["candidates"]] == [1, 1]

@@ -150,7 +150,7 @@ def test_ties_flips_and_shares_are_said() -> None:
     )
     flipped = rank([scored(("a", -2.0)), scored(("b", -1.5), ("c", -1.5))], [0, 1], "sum")
     lines = printed(ranking_view(flipped, Page()), 80)
-    assert "By mean per token another would win: bc (here in place 2)." in lines
+    assert "By mean per token and mean per byte another would win: bc (here in place 2)." in lines
     behind = rank([scored(("a", -1.0)), scored(("b", -2.0)), scored(("c", -2.0))], [0, 1, 2], "sum")
     lines = printed(ranking_view(behind, Page()), 80)
     assert any(

@@ -92,12 +92,13 @@ class Twin:
         """Which tokens are read for token i.
 
         A window holds as many as the model reads and one more, its last, which is only predicted. The first window
-        reaches at least a stride past the context; each further one reaches a stride further, the last to the end.
+        reaches at least a stride past the context; each further one a stride further, though the text may end before.
         """
         size = self._limit - len(self._start) + 1
+        if length <= size:
+            return 0, length - 1
         stride = min(stride or self._limit // 2, self._limit)
         reach = max(size, first + stride)
         while reach <= i:
             reach += stride
-        reach = min(reach, length)
-        return max(reach - size, 0), reach - 1
+        return max(reach - size, 0), min(reach, length) - 1

@@ -1,4 +1,4 @@
-"""``python -m lmscore`` and the ``lmscore`` script: run the app, and turn how it ended into an exit code."""
+"""``python -m lmscore`` and the ``lmscore`` script: take over signals and streams, then run the app."""
 
 import os
 import sys
@@ -10,20 +10,9 @@ def main() -> int:
     """Run the command line; 0 done, 1 an expected failure, 2 wrong usage, 130 interrupted, 143 terminated."""
     interrupt.listen()
     fill_closed_streams()
-    try:
-        from .app import run
+    from .app import run
 
-        code = run()
-    except BaseException:  # an interruption may come out of a half-done import as anything
-        if not interrupt.pressed:
-            raise
-        code = 130
-    if code == 130:
-        # At once: libraries that were interrupted half-way through an import would complain on their way out.
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-        os._exit(130)
-    return code
+    return run()
 
 
 def fill_closed_streams() -> None:

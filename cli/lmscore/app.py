@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import typer
 
-from . import __version__, catalogue, download, files, hints, interrupt, show, terminal
+from . import __version__, catalogue, download, files, hints, show, terminal
 from . import options as opt
 from .errors import LmscoreError
 from .records import Ranking, Reading, Text
@@ -47,7 +47,6 @@ def run() -> int:
             code: int = app(prog_name="lmscore", standalone_mode=False) or 0
             sys.stdout.flush()
     except LmscoreError as err:
-        interrupt.check()
         terminal.say("error", str(err))
         return 1
     except UsageError as err:
@@ -107,8 +106,11 @@ def score(
 
     - `lmscore score --json --file lines.txt | jq .perplexity`
     """
-    style = show.Style(opt.Format.of(format, json, output), not no_tokens, unit=unit, color=color.wanted)
-    rank = rank or style.format is opt.Format.table
+    extras = [name for name, asked in (("rank", rank), ("entropy", entropy), ("top", top > 0)) if asked]
+    style = show.Style(
+        opt.Format.of(format, json, output), not no_tokens, unit=unit, color=color.wanted, extras=tuple(extras)
+    )
+    rank = style.tokens and (rank or style.format is opt.Format.table)
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
     terminal.listen(quiet, verbose)
     source = _begun(_texts(texts or [], file, whole, context))
@@ -236,7 +238,7 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     Raises:
         typer.BadParameter: a context for groups that bring their own.
     """
-    by_name = opt.InputFormat.jsonl if file.lower().endswith((".jsonl", ".ndjson")) else opt.InputFormat.lines
+    by_name = opt.InputFormat.jsonl if files.is_jsonl(file) else opt.InputFormat.lines
     if (form or by_name) is opt.InputFormat.lines:
         return files.groups_from_lines(file, context, join)
     if context is not None:
@@ -263,7 +265,6 @@ def _open(quiet: bool, **chosen: Any) -> "Scorer":
         from .scorer import open_scorer
 
         scorer = open_scorer(**chosen, report=report)
-    interrupt.check()
     log.info("loaded in %.1f s: %s", time.perf_counter() - began, scorer.provenance.sentence)
     return scorer
 
@@ -273,7 +274,6 @@ def _timed(records: Iterable[Record], tokens_of: Callable[[Record], int]) -> Ite
     began, tokens = time.perf_counter(), 0
     for record in records:
         tokens += tokens_of(record)
-        interrupt.check()
         yield record
     seconds = time.perf_counter() - began
     log.info("scored %d tokens in %.1f s: %.0f tokens a second", tokens, seconds, tokens / seconds)

@@ -5,6 +5,7 @@ A table, and nothing else: fetching is download's business.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from .errors import LmscoreError
@@ -39,6 +40,15 @@ class Entry:
     bos_token: str
     licence: str
     hub_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A model of the catalogue, the folder it lies in if it is in the cache, and its bytes there."""
+
+    entry: Entry
+    folder: Path | None
+    size: int
 
 
 DEFAULT_MODEL = "smollm2"

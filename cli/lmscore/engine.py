@@ -73,11 +73,17 @@ class Wanted:
 
 
 def run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[list[Readout]]:
-    """Read windows; for each, one readout for each token scored there.
+    """Read windows; for each, one readout for each token scored there. Windows that are equal are read once.
 
     Raises:
         LmscoreError: memory ran out, even for small batches.
     """
+    distinct = list(dict.fromkeys(windows))
+    found = dict(zip(distinct, _run(network, distinct, wanted), strict=True))
+    return [found[window] for window in windows]
+
+
+def _run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[list[Readout]]:
     found: dict[int, list[Readout]] = {}
     share = 1.0
     with torch.inference_mode(), memory_errors():
@@ -95,7 +101,7 @@ def run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[lis
                 log.warning("out of memory: going on with batches of 1/%d of the usual size", round(1 / share))
     if len(windows) > 1:  # what is no number in one window may have spread to others that were read with it
         for index in (index for index, readouts in found.items() if not _finite(readouts)):
-            found[index] = run(network, [windows[index]], wanted)[0]
+            found[index] = _run(network, [windows[index]], wanted)[0]
     return [found[index] for index in range(len(windows))]
 
 

@@ -10,13 +10,14 @@ import io
 import json
 import logging
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
+from . import interrupt
 from .errors import LmscoreError
 from .records import Text
 
@@ -35,13 +36,18 @@ def texts_from_arguments(texts: Iterable[str], context: str | None) -> Iterator[
         yield Text(text, context, f"text {index + 1}", index)
 
 
+def is_jsonl(path: str) -> bool:
+    """Whether a file's name says that each of its lines is a JSON object."""
+    return path.lower().endswith((".jsonl", ".ndjson"))
+
+
 def texts_from_file(path: str, context: str | None) -> Iterator[Text]:
     """One text a line.
 
     Raises:
         LmscoreError: the file cannot be read, is empty, or is not UTF-8.
     """
-    if path.endswith(".jsonl"):
+    if is_jsonl(path):
         log.warning("%s: each line is scored as it stands, as text; score does not look into JSON", path)
     empty = True
     for number, line in _lines(path):
@@ -152,7 +158,7 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
             data = _without_signature(_name(path), raw) if number == 1 else raw
             offset += len(raw) - len(data)
             body = data.removesuffix(b"\n")
-            if body is not data:
+            if data.endswith(b"\n"):
                 body = body.removesuffix(b"\r")
             yield number, _decoded(body, f"{_name(path)}, line {number}", offset)
             offset += len(data)
@@ -267,21 +273,26 @@ def _device(path: Path) -> Iterator[TextIO]:
 
 
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    with _explained(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-    part = Path(name)
-    try:
-        with open(handle, "w") as stream:
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+
+    def discard() -> None:
+        with contextlib.suppress(OSError):  # it has taken its name, or never was
+            part.unlink()
+
+    with interrupt.undone(discard):
+        with _explained(path):
+            stream = part.open("x")
+        with stream:
+            with _explained(path):
+                if path.exists():
+                    shutil.copymode(path, part)
             sink = Sink(stream, str(path))
             yield cast(TextIO, sink)
             sink.flush()
             with _explained(path):
-                os.fsync(handle)
+                os.fsync(stream.fileno())
         with _explained(path):
-            _take_mode(part, path)
             part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -292,13 +303,3 @@ def _explained(name: str | Path) -> Iterator[None]:
         raise ClosedPipe from err
     except OSError as err:
         raise LmscoreError(f"cannot write {name}: {err.strerror or err}; choose another place with -o") from err
-
-
-def _take_mode(part: Path, path: Path) -> None:
-    """The permissions of the file that is replaced, or what a new file gets."""
-    if path.exists():
-        shutil.copymode(path, part)
-    else:
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)

@@ -1,33 +1,38 @@
-"""Ctrl-C and its like: every `finally` runs, no half file stays, and no interruption is lost.
+"""Ctrl-C and its like: they end the program at once, wherever it is, and nothing half done stays behind.
 
-A KeyboardInterrupt that comes half-way through a library's import may be swallowed there, or come out as an error about
-a missing module. So it is remembered, and looked at where such work is done.
+Not by an exception: one that is raised half-way through a library's import may be swallowed there, or printed as
+ignored, or abort the process from C++. So whoever makes something that must not stay says here how to undo it. A
+program that uses lmscore as a library keeps its own signals, and the same is undone as its exceptions pass.
 """
 
+import os
 import signal
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-pressed = False
-"""Whether Ctrl-C has been pressed."""
+_undoing: list[Callable[[], object]] = []
 
 
 def listen() -> None:
-    """Take over SIGINT and SIGTERM."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _terminate)
+    """Take over SIGINT and SIGTERM; they exit with 130 and 143."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
 
 
-def check() -> None:
-    """Interrupt now, if Ctrl-C was pressed and somebody swallowed it."""
-    if pressed:
-        raise KeyboardInterrupt
+@contextmanager
+def undone(undo: Callable[[], object]) -> Iterator[None]:
+    """Call `undo` when the block ends, however it does. It may be called twice."""
+    _undoing.append(undo)
+    try:
+        yield
+    finally:
+        undo()
+        _undoing.remove(undo)
 
 
-def _interrupt(*_: object) -> None:
-    global pressed
-    pressed = True
-    raise KeyboardInterrupt
-
-
-def _terminate(*_: object) -> None:
-    sys.exit(128 + signal.SIGTERM)
+def _end(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # who presses twice does not want less undone
+    for undo in reversed(_undoing):
+        with suppress(Exception):
+            undo()
+    os._exit(128 + number)

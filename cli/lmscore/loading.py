@@ -94,8 +94,8 @@ def _network(model: Any) -> Network:
     return fast if close(found, expected) else pretrained
 
 
-def _mapped(path: Path, dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of a file, mapped rather than read where dtype and device allow.
+def _mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a file, mapped rather than read.
 
     What is opened together stays mapped together. So a layer is opened at a time, and an output head apart from the
     embeddings that it is: their pages go as soon as the decoder has packed them, and memory never holds the network
@@ -109,21 +109,22 @@ def _mapped(path: Path, dtype: torch.dtype, device: torch.device) -> Iterator[tu
     for _, layer in groupby(stored.items(), key=lambda item: item[0].split(".")[:3]):
         with safe_open(path, framework="pt") as tensors:
             for name, under in layer:
-                yield name, tensors.get_tensor(under).to(device, dtype)
+                yield name, tensors.get_tensor(under)
 
 
 def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
     """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look."""
     from tokenizers import Tokenizer as Backend
 
-    _check_weights(choice.name, folder)
+    dtype = _dtype(choice.dtype)
+    _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
     with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
-        dtype = torch.float32 if choice.dtype == "auto" else DTYPES[choice.dtype]
-        weights = dict(_mapped(folder / "model.safetensors", dtype, device))
-        network = decoder.Decoder(config, weights)
+        weights = dict(_mapped(folder / "model.safetensors"))
+    with memory_errors():
+        network = decoder.Decoder(config, {name: tensor.to(device, dtype) for name, tensor in weights.items()})
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 
@@ -193,7 +194,8 @@ def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
     with _translated(f"{choice.name}: cannot read its configuration"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=choice.trust_remote_code, local_files_only=True)
     _check_causal(choice.name, config)
-    dtype = _dtype(choice.dtype, device, config)
+    own = getattr(config.get_text_config(), "dtype", None)
+    dtype = _dtype(choice.dtype, None if device.type == "cpu" else own)
     _check_memory(choice.name, weights * dtype.itemsize, device)
     with _translated(f"{choice.name}: cannot load its weights"):
         model: Any
@@ -216,9 +218,13 @@ def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
 
 
 def _load_gguf(choice: Choice, path: Path, device: torch.device) -> tuple[Any, Any]:
-    dtype = torch.float32 if choice.dtype == "auto" else DTYPES[choice.dtype]
+    dtype = _dtype(choice.dtype)
+
+    def check(parameters: int) -> None:
+        _check_memory(choice.name, parameters * dtype.itemsize, device)
+
     with _translated(f"{path}: transformers cannot read this GGUF"):
-        model, tokenizer = read_gguf(path, dtype)
+        model, tokenizer = read_gguf(path, dtype, check)
     return _placed(model, device), tokenizer
 
 
@@ -304,12 +310,11 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _dtype(wanted: str, device: torch.device, config: Any) -> torch.dtype:
-    """``auto``: float32 on a CPU, the checkpoint's own on an accelerator."""
-    if wanted != "auto":
-        return DTYPES[wanted]
-    own = getattr(config.get_text_config(), "dtype", None)
-    return own if device.type != "cpu" and isinstance(own, torch.dtype) else torch.float32
+def _dtype(wanted: str, own: Any = None) -> torch.dtype:
+    """The dtype that was asked for; ``auto`` is the checkpoint's own where that is to be kept, else float32."""
+    if wanted != "auto" and wanted not in DTYPES:
+        raise LmscoreError(f"there is no dtype {wanted!r}; choose one of auto, {', '.join(DTYPES)}")
+    return DTYPES.get(wanted, own if isinstance(own, torch.dtype) else torch.float32)
 
 
 def _placed(model: Any, device: torch.device) -> Any:

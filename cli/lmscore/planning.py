@@ -123,8 +123,7 @@ def windows(
     reach = limit - len(start) + 1  # tokens in a full window: the last one is asked for, not read
     end = max(reach, first + stride)
     while first < len(ids):
-        end = min(end, len(ids))
-        begin = max(end - reach, 0)
+        begin = max(end - reach, 0)  # by the stride alone, so that candidates of any length see the same of a context
         yield Window(start + ids[begin:end], len(start) + first - begin, cut=begin > 0)
         first, end = end, end + stride
 

@@ -148,7 +148,12 @@ def _cache_argument(module: Any) -> str:
 
 
 def close(one: Tensor, other: Tensor) -> bool:
-    """Equal but for rounding. Values that are no numbers are not this check's business: scoring names them."""
-    largest = other[other.isfinite()].abs().max().item() if other.isfinite().any() else 1.0
-    tolerance = 100 * torch.finfo(one.dtype).eps * max(largest, 1.0)
-    return torch.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True)
+    """Equal but for rounding, which adds up on its way through the layers: held against how far logits spread.
+
+    Values that are no numbers are not this check's business: scoring names them.
+    """
+    tolerance = min(1000 * torch.finfo(one.dtype).eps, 0.05)
+    numbers = one.isfinite() & other.isfinite()
+    off, spread = (one - other)[numbers].float(), other[numbers].float()
+    alike = torch.equal(one.isfinite(), other.isfinite())
+    return alike and (not len(off) or bool(off.square().mean().sqrt() <= tolerance * spread.std(correction=0) + 1e-9))

@@ -41,7 +41,7 @@ class _Standing:
     place: int = 0
 
     def tied_with(self, other: "_Standing") -> bool:
-        return self.value == other.value or abs(self.value - other.value) <= max(self.blur, other.blur)
+        return self.value == other.value or abs(self.value - other.value) <= self.blur + other.blur
 
 
 def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Sequence[Score] | None = None) -> Ranking:
@@ -87,13 +87,14 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
 
 
 def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[_Standing]:
-    """Candidates by a measure, best first. One tied with the one before it shares its place; there, input order."""
+    """Candidates by a measure, best first. Those tied with the best of a place share it; there, input order."""
     standings = [_measure(at, *pair, measure) for at, pair in enumerate(zip(scores, alone, strict=True))]
     best_first = sorted(standings, key=lambda standing: -standing.value)
-    placed: list[_Standing] = []
+    best, placed = best_first[0], list[_Standing]()
     for number, standing in enumerate(best_first, 1):
-        tied = placed and standing.tied_with(placed[-1])
-        placed.append(replace(standing, place=placed[-1].place if tied else number))
+        if number == 1 or not standing.tied_with(best):
+            best = replace(standing, place=number)
+        placed.append(replace(standing, place=best.place))
     return sorted(placed, key=lambda standing: (standing.place, standing.at))
 
 

@@ -54,6 +54,12 @@ class Reading:
     entropy: bool = False
     top: int = 0
 
+    def __post_init__(self) -> None:
+        if self.boundary not in ("joint", "separate"):
+            raise ValueError(f"boundary is 'joint' or 'separate', not {self.boundary!r}")
+        if self.top < 0 or (self.stride is not None and self.stride < 1):
+            raise ValueError("top counts from 0, and a window moves on by at least 1")
+
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
@@ -125,7 +131,7 @@ class Score:
     Attributes:
         text, context: as they were given.
         tokens: the text's tokens in order; a context's tokens are not among them.
-        windows: how many overlapping windows the model read the text in (1: it fits whole).
+        windows: how many overlapping windows the model read the text in.
         min_context: the fewest tokens that stood before any token whose window did not reach back
             to the beginning; None where nothing was cut off.
         model: how the numbers were got.
@@ -243,6 +249,10 @@ class Ranking:
     by: Measure
     candidates: tuple[Candidate, ...]
     flips: Mapping[Measure, int]
+
+    def upto(self, place: int | None) -> tuple[Candidate, ...]:
+        """The candidates in the first places, all that share one included; None is all of them."""
+        return tuple(candidate for candidate in self.candidates if place is None or candidate.place <= place)
 
     @property
     def tied(self) -> bool:

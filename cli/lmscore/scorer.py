@@ -7,7 +7,7 @@ would take the same records and give the same records.
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -125,7 +125,9 @@ class Scorer:
                 a start symbol.
         """
         texts = [
-            candidate if isinstance(candidate, Text) else Text(candidate, context, f"candidate {index + 1}", index)
+            replace(candidate, index=index)
+            if isinstance(candidate, Text)
+            else Text(candidate, context, f"candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         ]
         return next(self.rankings([texts], by, reading))
@@ -153,6 +155,10 @@ class Scorer:
         for group in groups:
             if not group:
                 raise LmscoreError("there are no candidates to rank; give at least one, one a line")
+            if len({text.context for text in group}) > 1:
+                raise LmscoreError(
+                    f"{group[0].origin}: candidates of one group must follow one context; make two groups"
+                )
             if by == "pmi" and (self.start.id is None or not all(text.context for text in group)):
                 raise LmscoreError(
                     "pmi compares a context with a bare start symbol: it needs both; give --context, --bos"
@@ -273,4 +279,9 @@ def open_scorer(
     network, tokenizer, found_revision = loading.load(choice, report)
     entry = catalogue.same_model(model)
     start = decide_start(tokenizer, bos, entry.bos_id if entry else None)
+    if start.id is not None and start.id >= network.vocabulary:
+        raise LmscoreError(
+            f"start symbol {start.token} (id {start.id}) is beyond the {network.vocabulary} that the model knows; "
+            "choose another with --bos"
+        )
     return Scorer(network, tokenizer, start, model, found_revision)

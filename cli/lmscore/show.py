@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from . import options as opt
 from . import terminal
-from .download import Holding, cache_root
+from .catalogue import Holding
+from .download import cache_root
 from .records import Ranking, Score
 from .views import rows, table
 
@@ -25,6 +26,7 @@ class Style:
 
     Attributes:
         tokens: list each text's tokens, or only what they add up to.
+        extras: which of ``rank``, ``entropy`` and ``top`` were asked for.
         top: show only the first places of each ranking; None shows all.
         unit: for tables; JSON and CSV are always nats.
         color: whether tables are coloured; None follows the terminal.
@@ -35,16 +37,17 @@ class Style:
     top: int | None = None
     unit: opt.Unit = opt.Unit.nats
     color: bool | None = None
+    extras: tuple[str, ...] = ()
 
 
 def scores(records: Iterable[Score], stream: TextIO, style: Style) -> None:
     """Write each text's score."""
     if style.format is opt.Format.json:
-        rows.write_json(stream, (rows.score_object(score, style.tokens) for score in records))
+        rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
     elif style.format is opt.Format.table:
         _tables(stream, style, records, lambda score, page: table.score_view(score, page, style.tokens))
     else:
-        rows.write_rows(stream, rows.score_rows(records, style.tokens), style.format.separator)
+        rows.write_rows(stream, rows.score_rows(records, style.tokens, style.extras), style.format.separator)
 
 
 def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from . import interrupt
 from .download import Report, silent
 from .views import glyphs
 
@@ -81,11 +82,12 @@ def progress(quiet: bool) -> Iterator[Report]:
         figures = "" if total is None else f"{min(done, total) / 1e6:.0f} of {total / 1e6:.0f} MB"
         bar.update(bar.task_ids[0], completed=done, description=figures)
 
-    try:
-        yield report
-    finally:
+    def stop() -> None:
         if bar.live.is_started:  # else stopping it prints an empty line
-            bar.stop()
+            bar.stop()  # which also shows the cursor again
+
+    with interrupt.undone(stop):
+        yield report
 
 
 def listen(quiet: bool, verbose: bool) -> None:

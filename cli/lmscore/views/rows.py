@@ -3,27 +3,30 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any, TextIO
 
 from .. import __version__
-from ..download import Holding
+from ..catalogue import Holding
 from ..records import Candidate, Ranking, Score, Token
 
 
-def score_object(score: Score, tokens: bool = True) -> dict[str, Any]:
-    """A score as the object that ``lmscore score --json`` prints."""
+def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()) -> dict[str, Any]:
+    """A score as the object that ``lmscore score --json`` prints.
+
+    Args:
+        tokens: list the tokens.
+        extras: which of ``rank``, ``entropy`` and ``top`` were asked for.
+    """
     return {
         "text": score.text,
         "context": score.context,
         **_figures(score),
         "perplexity": score.perplexity,
         "bits_per_byte": score.bits_per_byte,
-        **_counts(score, tokens),
-        "windows": score.windows,
-        "min_context": score.min_context,
+        **_counts(score, tokens, extras),
         "model": asdict(score.model),
         "lmscore_version": __version__,
     }
@@ -37,7 +40,7 @@ def ranking_object(ranking: Ranking, tokens: bool = True, top: int | None = None
         "winner": ranking.winner,
         "tied": ranking.tied,
         "flips": dict(ranking.flips),
-        "candidates": [_candidate_object(candidate, tokens) for candidate in ranking.candidates[:top]],
+        "candidates": [_candidate_object(candidate, tokens) for candidate in ranking.upto(top)],
         "model": asdict(ranking.candidates[0].score.model),
         "lmscore_version": __version__,
     }
@@ -62,9 +65,15 @@ def _figures(score: Score) -> dict[str, Any]:
     return {"total_logprob": score.total_logprob, "mean_logprob": score.mean_logprob}
 
 
-def _counts(score: Score, tokens: bool) -> dict[str, Any]:
-    counts = {"num_tokens": score.num_tokens, "num_unscored": score.num_unscored, "weakest": _weakest(score)}
-    return {**counts, "tokens": [_token_object(token) for token in score.tokens]} if tokens else counts
+def _counts(score: Score, tokens: bool, extras: Collection[str] = ()) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        "num_tokens": score.num_tokens,
+        "num_unscored": score.num_unscored,
+        "weakest": _weakest(score),
+    }
+    if tokens:
+        counts["tokens"] = [_token_object(token, extras) for token in score.tokens]
+    return {**counts, "windows": score.windows, "min_context": score.min_context}
 
 
 def _weakest(score: Score) -> dict[str, Any] | None:
@@ -74,8 +83,8 @@ def _weakest(score: Score) -> dict[str, Any] | None:
     return {"index": token.index, "token": token.token, "logprob": token.logprob, "share": score.weakest_share}
 
 
-def _token_object(token: Token) -> dict[str, Any]:
-    """A token's fields; rank, entropy and alternatives only where they were asked for."""
+def _token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
+    """A token's fields; rank, entropy and alternatives where they were asked for, though they may not exist."""
     fields: dict[str, Any] = {
         "index": token.index,
         "id": token.id,
@@ -84,15 +93,16 @@ def _token_object(token: Token) -> dict[str, Any]:
         "start": token.start,
         "end": token.end,
         "logprob": token.logprob,
+        "rank": token.rank,
+        "entropy": token.entropy,
+        "straddles": token.straddles,
+        "top": token.top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in token.top],
     }
-    if token.rank is not None:
-        fields["rank"] = token.rank
-    if token.entropy is not None:
-        fields["entropy"] = token.entropy
-    fields["straddles"] = token.straddles
-    if token.top is not None:
-        fields["top"] = [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in token.top]
-    return fields
+    return {name: value for name, value in fields.items() if name not in EXTRAS or name in extras}
+
+
+EXTRAS = ("rank", "entropy", "top")
+"""What is read out of a token only where it is asked for."""
 
 
 def holding_object(holding: Holding) -> dict[str, Any]:
@@ -137,38 +147,36 @@ def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str
         stream.flush()
 
 
-def score_rows(scores: Iterable[Score], tokens: bool = True) -> Iterator[dict[str, Any]]:
-    """A row for each token, numbered by text; or, without tokens, a row for each text."""
+def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """A row for each token, numbered by text; or, without tokens, a row for each text, the text itself last."""
     for number, score in enumerate(scores):
         if not tokens:
             flat = score_object(score, tokens=False)
-            weakest, model = flat.pop("weakest") or {}, flat.pop("model")
-            yield {
-                "text_index": number,
-                **flat,
-                "weakest_token": weakest.get("token"),
-                "weakest_logprob": weakest.get("logprob"),
-                "model": model["name"],
-                "bos_id": model["bos_id"],
-                "dtype": model["dtype"],
-            }
+            del flat["model"]
+            text, context, weakest = (flat.pop(name) for name in ("text", "context", "weakest"))
+            told = {"text_index": number, **flat, **_flat_weakest(weakest), **_provenance(score)}
+            yield {**told, "context": context, "text": text}
         for token in score.tokens if tokens else ():
-            fields = _token_object(token)
-            if top := fields.pop("top", None):
-                fields["top"] = json.dumps(top, ensure_ascii=False)
-            yield {"text_index": number, **fields, "bytes": token.bytes.hex()}
+            fields = {**_token_object(token, extras), "bytes": token.bytes.hex()}
+            if "top" in fields:
+                fields["top"] = fields["top"] and json.dumps(fields["top"], ensure_ascii=False)
+            yield {"text_index": number, **fields, **_provenance(score)}
 
 
 def ranking_rows(rankings: Iterable[Ranking], top: int | None = None) -> Iterator[dict[str, Any]]:
-    """A row for each candidate, numbered by group."""
+    """A row for each candidate, numbered by group; candidate and context last."""
     for number, ranking in enumerate(rankings):
-        for candidate in ranking.candidates[:top]:
+        for candidate in ranking.upto(top):
             flat = _candidate_object(candidate, tokens=False)
-            weakest = flat.pop("weakest") or {}
-            yield {
-                "group_index": number,
-                "context": ranking.context,
-                **flat,
-                "weakest_token": weakest.get("token"),
-                "weakest_logprob": weakest.get("logprob"),
-            }
+            text, weakest = (flat.pop(name) for name in ("text", "weakest"))
+            told = {"group_index": number, "by": ranking.by, **flat, **_flat_weakest(weakest)}
+            yield {**told, **_provenance(candidate.score), "context": ranking.context, "text": text}
+
+
+def _flat_weakest(weakest: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"weakest_{name}": (weakest or {}).get(name) for name in ("token", "logprob")}
+
+
+def _provenance(score: Score) -> dict[str, Any]:
+    model = asdict(score.model)
+    return {"model": model["name"], **{name: model[name] for name in ("dtype", "bos_id", "bos_token", "bos_source")}}

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text as Line
 
-from ..download import Holding
+from ..catalogue import Holding
 from ..records import Alternative, Candidate, Measure, Ranking, Score, Token
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .units import Unit
@@ -120,10 +120,16 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
         )
     if any(token.straddles for token in score.tokens):
         yield Line(f"A token marked {page.straddles} also holds the end of the context; it is scored with the text.")
-    if score.windows > 1:
+    yield from _cut(score)
+
+
+def _cut(score: Score) -> Iterator[Line]:
+    """Says so where a token did not see all that stands before it."""
+    if score.min_context is not None:
+        windows = f"in {score.windows} overlapping windows" if score.windows > 1 else "without its beginning"
         yield Line(
-            f"Longer than the model's context: read in {score.windows} overlapping windows; "
-            f"every token after the first window had at least {score.min_context} before it."
+            f"Longer than the model's context: read {windows}; "
+            f"where the beginning was out of sight, a token had at least {score.min_context} before it."
         )
 
 
@@ -142,7 +148,7 @@ def _filled(figures: Sequence[str], width: int) -> Iterator[str]:
 def ranking_view(ranking: Ranking, page: Page, top: int | None = None) -> RenderableType:
     """Candidates in order of place, and below them what to make of it."""
     context = [_context(ranking.context)] if ranking.context else []
-    shown = ranking.candidates[:top]
+    shown = ranking.upto(top)
     hidden = len(ranking.candidates) - len(shown)
     more = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
     table = _ranking_table(ranking, shown, page)
@@ -228,12 +234,14 @@ def _verdict(ranking: Ranking) -> Iterator[Line]:
         )
     elif any(candidate.tied for candidate in ranking.candidates):
         yield Line("= marks candidates that are closer than the arithmetic can tell apart, in input order.")
-    for measure, index in ranking.flips.items():
-        winner = next(candidate for candidate in ranking.candidates if candidate.index == index)
-        yield Line(
-            f"By {MEASURES[measure]} another would win: {shorten(spell_text(winner.score.text), 60)} "
-            f"(here in place {winner.place})."
-        )
+    for winner in ranking.candidates:
+        if measures := [MEASURES[measure] for measure, index in ranking.flips.items() if index == winner.index]:
+            yield Line(
+                f"By {' and '.join(measures)} another would win: {shorten(spell_text(winner.score.text), 60)} "
+                f"(here in place {winner.place})."
+            )
+    if cut := [candidate.score for candidate in ranking.candidates if candidate.score.min_context is not None]:
+        yield from _cut(cut[0])
 
 
 def holdings_view(holdings: Sequence[Holding], cache: Path) -> RenderableType:
