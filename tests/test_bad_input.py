@@ -313,3 +313,10 @@ def test_a_text_that_names_a_file_is_text_and_said(cli: Cli, tmp_path: Path) -> 
     ended = cli("score", path, "--json")
     assert json.loads(ended.out)["text"] == str(path)
     assert ended.err == f"warning: {path} is scored as a text, though a file has that name; --file reads it\n"
+
+
+def test_a_space_that_seems_to_be_missing_after_a_context_is_said_once(cli: Cli) -> None:
+    ended = cli("score", "--context", "The cat", "--json", stdin=b"sat\nran\n")
+    assert ended.err.count('line 1: no space stands between the context and this ("catsat")') == 1
+    assert ended.err.count("no space") == 1
+    assert "no space" not in cli("score", " sat", "--context", "The cat").err

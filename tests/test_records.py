@@ -126,3 +126,10 @@ def test_a_damaged_head_is_an_error_at_the_first_token(damaged: Callable[[str, i
 def load(folder: Path) -> Any:
     auto: Any = AutoModelForCausalLM
     return auto.from_pretrained(folder)
+
+
+def test_a_stream_may_be_of_strings_and_one_string_is_no_group(scorer_of: Callable[[str], Scorer]) -> None:
+    scorer = scorer_of("llama")
+    assert [score.text for score in scorer.scores(["a b", Text("c")])] == ["a b", "c"]
+    with pytest.raises(TypeError, match="sequence of texts"):
+        scorer.rank("abc")

@@ -113,7 +113,7 @@ def score(
     rank = style.tokens and (rank or style.format is opt.Format.table)
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
     terminal.listen(quiet, verbose)
-    source = _begun(_texts(texts or [], file, whole, context))
+    source = _begun(_spaced(_texts(texts or [], file, whole, context)))
     with files.output(output, file or files.STDIN) as stream:
         scorer = _open(
             quiet,
@@ -249,6 +249,16 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
 def _begun(records: Iterator[Record]) -> Iterator[Record]:
     """Read the first record now, so that bad input is refused before a model is loaded."""
     return chain([next(records)], records)
+
+
+def _spaced(texts: Iterable[Text]) -> Iterator[Text]:
+    """Say once that a space seems to be missing after the context."""
+    said = False
+    for text in texts:
+        if not said and (hint := hints.of_text(text)):
+            log.warning("%s; put one into either, if it is meant", hint)
+            said = True
+        yield text
 
 
 def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:

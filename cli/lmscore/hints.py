@@ -13,18 +13,22 @@ def of_arguments(texts: Iterable[str]) -> Iterator[str]:
             yield f"{text} is scored as a text, though a file has that name; --file reads it"
 
 
+def of_text(text: Text) -> str | None:
+    """A line if a text looks as if it wanted a space after its context."""
+    if not _wants_space(text.context or "", text.text):
+        return None
+    before, after = (text.context or "").split()[-1], text.text.split()[0]
+    return f'{text.origin}: no space stands between the context and this ("{before}{after}")'
+
+
 def of_group(group: Sequence[Text]) -> Iterator[str]:
     """A line for each slip: JSON read as text, no space after the context, the same candidate twice, only one."""
     if len(group) == 1:
         yield f"{group[0].origin}: the only candidate wins unopposed"
     if coded := next((text for text in group if text.text.startswith(('{"', '["'))), None):
         yield f"{coded.origin}: looks like JSON and is ranked as text; --input-format jsonl reads it as groups"
-    if glued := next((text for text in group if _wants_space(text.context or "", text.text)), None):
-        before, after = (glued.context or "").split()[-1], glued.text.split()[0]
-        yield (
-            f'{glued.origin}: no space stands between the context and this candidate ("{before}{after}"); '
-            "--join ' ' puts one before each"
-        )
+    if glued := next(filter(None, map(of_text, group)), None):
+        yield f"{glued}; --join ' ' puts one before each"
     first: dict[str, Text] = {}
     repeated = [(text, first[text.text]) for text in group if first.setdefault(text.text, text) is not text]
     if repeated:

@@ -73,7 +73,7 @@ class Scorer:
         """
         return next(self.scores([Text(text, context)], reading))
 
-    def scores(self, texts: Iterable[Text], reading: Reading = Reading()) -> Iterator[Score]:
+    def scores(self, texts: Iterable[str | Text], reading: Reading = Reading()) -> Iterator[Score]:
         """Score a stream of texts; the scores come in the texts' order, and the stream is read a bounded way ahead.
 
         Raises:
@@ -85,8 +85,9 @@ class Scorer:
         failure: LmscoreError | None = None
         while True:
             try:
-                if (text := next(source, None)) is None:
+                if (item := next(source, None)) is None:
                     break
+                text = Text(item) if isinstance(item, str) else item
                 tokenized = self._tokenize(text, reading)
             except LmscoreError as err:
                 failure = err  # first give what came before it
@@ -124,6 +125,8 @@ class Scorer:
             LmscoreError: as `score`; or a candidate has no token that can be scored; or ``pmi`` without a context or
                 a start symbol.
         """
+        if isinstance(candidates, str):
+            raise TypeError("candidates are a sequence of texts; put an only one into a list")
         texts = [
             replace(candidate, index=index)
             if isinstance(candidate, Text)
@@ -159,10 +162,9 @@ class Scorer:
                 raise LmscoreError(
                     f"{group[0].origin}: candidates of one group must follow one context; make two groups"
                 )
-            if by == "pmi" and (self.start.id is None or not all(text.context for text in group)):
-                raise LmscoreError(
-                    "pmi compares a context with a bare start symbol: it needs both; give --context, --bos"
-                )
+            if by == "pmi" and (self.start.id is None or not group[0].context):
+                lacking = "start symbol; choose one with --bos" if group[0].context else "context; give --context"
+                raise LmscoreError(f"pmi compares a context with a bare start symbol, and there is no {lacking}")
             waiting.append(group)
             yield from group
             if by == "pmi":
