@@ -190,11 +190,12 @@ sys.exit(__main__.main())
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode in (130, 0)
+    assert process.returncode in (130, 0, -signal.SIGINT)  # the last where Python itself was on its way out
     assert b"Traceback" not in err
-    assert bool(out) == (process.returncode == 0)
-    held = [path.name for path in index.cache.rglob("*")] if process.returncode else []
-    assert not held
+    assert out or process.returncode
+    assert not list(index.cache.rglob(".*"))
+    if index.cache.exists():
+        assert open_scorer("tiny").score(TEXT).num_tokens
 
 
 @pytest.mark.slow

@@ -224,7 +224,7 @@ def test_a_space_that_is_wanted_between_words_is_hinted_at(
 ) -> None:
     ended = cli("rank", "-", "--context", context, stdin=f" other\n{candidate}\n".encode())
     word = f"{context.split()[-1]}{candidate}"
-    said = f"stdin, line 2: no space stands between the context and this candidate (\"{word}\"); --join ' ' puts one"
+    said = f"stdin, line 2: no space stands between the context and this (\"{word}\"); --join ' ' puts one"
     assert (said in ended.err) == hinted, ended.err
     assert ("warning" in ended.err) == hinted, ended.err
 
