@@ -8,7 +8,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
@@ -63,6 +62,8 @@ def run() -> int:
 def lmscore(version: opt.VersionOpt = False) -> None:
     """What a language model makes of a text: token by token, summed, and ranked."""
     if version:
+        from importlib import metadata
+
         print("lmscore", __version__)
         for package in ("torch", "transformers"):
             print(package, metadata.version(package))

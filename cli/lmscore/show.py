@@ -1,6 +1,7 @@
 """Writes records to a stream as they come, in the format asked for: tables, JSON Lines, CSV or TSV.
 
-Which format and where to is `options`' and `files`' business; what a record looks like is the views'.
+Which format and where to is `options`' and `files`' business; what a record looks like is the views'. Those are imported
+late: Rich's tables are not for who only asks for help.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,10 +13,11 @@ from . import terminal
 from .catalogue import Holding
 from .download import cache_root
 from .records import Ranking, Score
-from .views import rows, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from .views import table
 
 Record = TypeVar("Record", Score, Ranking)
 
@@ -42,6 +44,8 @@ class Style:
 
 def scores(records: Iterable[Score], stream: TextIO, style: Style) -> None:
     """Write each text's score."""
+    from .views import rows, table
+
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
     elif style.format is opt.Format.table:
@@ -52,6 +56,8 @@ def scores(records: Iterable[Score], stream: TextIO, style: Style) -> None:
 
 def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
     """Write each group's ranking."""
+    from .views import rows, table
+
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.ranking_object(ranking, style.tokens, style.top) for ranking in records))
     elif style.format is opt.Format.table:
@@ -62,6 +68,8 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
 
 def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:
     """Write what the catalogue knows and what the cache holds."""
+    from .views import rows, table
+
     if json:
         rows.write_json(stream, map(rows.holding_object, records))
     else:
@@ -72,6 +80,8 @@ def _tables(
     stream: TextIO, style: Style, records: Iterable[Record], view: "Callable[[Record, table.Page], RenderableType]"
 ) -> None:
     """Write a table for each record as it comes, with an empty line between two."""
+    from .views import table
+
     console = terminal.console(stream, style.color)
     page = table.Page(console.width, console.is_terminal, style.unit)
     for number, record in enumerate(records):
