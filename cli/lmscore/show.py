@@ -1,7 +1,7 @@
 """Writes records to a stream as they come, in the format asked for: tables, JSON Lines, CSV or TSV.
 
-Which format and where to is `options`' and `files`' business; what a record looks like is the views'. Those are imported
-late: Rich's tables are not for who only asks for help.
+Which format and where to is `options`' and `files`' business; what a record looks like is the views'. Those are
+imported late: Rich's tables are not for who only asks for help.
 """
 
 from collections.abc import Callable, Iterable
