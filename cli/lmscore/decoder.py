@@ -93,7 +93,7 @@ class Decoder:
     def __init__(
         self, config: Mapping[str, Any], weights: Mapping[str, Tensor], frequencies: Tensor | None = None
     ) -> None:
-        """Take the weights as they are; they are not copied until `pack`.
+        """Take the weights as they are; they are not copied until it pays to pack them.
 
         Args:
             config: as `config.json` has it, with ``rope_parameters``.
@@ -379,7 +379,8 @@ def _packs(dtype: torch.dtype) -> bool:
             lambda linear: linear.times(rows, rows),
             lambda linear: linear.plus(rows, rows),
         ]
-        return all(torch.allclose(step(plain), step(packed), rtol=0.02) for step in steps)
+        rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
+        return all(torch.allclose(step(plain), step(packed), rtol=rounding) for step in steps)
     except (AttributeError, RuntimeError, TypeError):  # they are not torch's public interface: another torch may differ
         return False
 

@@ -139,8 +139,10 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
         window = planned[index]
         shared = _shared(before, window.ids[:-1])
         if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > budget:
+            _end(tree, path)
             yield tree
             tree, path, shared = Tree(), [], 0
+        _end(tree, path[shared:])
         del path[shared:]
         for id in window.ids[shared:-1]:
             node = len(tree.ids)
@@ -149,13 +151,18 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
             tree.depths.append(len(path))
             tree.ends.append(node + 1)
             path.append(node)
-        for node in path:
-            tree.ends[node] = len(tree.ids)
         tree.indices.append(index)
         tree.asked.extend(path[window.first - 1 :])
         before = window.ids[:-1]
     if tree.ids:
+        _end(tree, path)
         yield tree
+
+
+def _end(tree: Tree, nodes: Sequence[int]) -> None:
+    """Nothing that comes from here on stands behind these ids."""
+    for node in nodes:
+        tree.ends[node] = len(tree.ids)
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
