@@ -283,7 +283,7 @@ def test_out_of_memory_while_scoring_is_one_line(
     def fail(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr(torch.Tensor, "logsumexp", fail)
+    monkeypatch.setattr(torch.Tensor, "log_softmax", fail)
     path = tmp_path / "out.json"
     error = cli("score", "a", "-o", path, "--quiet").error
     assert error == "out of memory; a smaller model, shorter texts or --dtype bfloat16 need less"

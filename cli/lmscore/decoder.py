@@ -23,9 +23,10 @@ from torch import Tensor
 from .planning import Tree, Window, trees
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
+EMBEDDINGS = "model.embed_tokens.weight"
 ROTATIONS = frozenset({"default", "linear", "llama3"})
 
-CHUNK = 256
+CHUNK = 512
 """Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
 
 BLOCK = 64
@@ -33,10 +34,10 @@ BLOCK_ELSEWHERE = 512
 """Rows that attend together, on a CPU and on an accelerator. Each is held against the keys of all of them: a larger
 block wastes more, a smaller one keeps fewer units busy."""
 
-VOCABULARY_BLOCK = 4096
+VOCABULARY_BLOCK = 2048
 """Columns of logits that exist together."""
 
-TREE_BYTES = 64 << 20
+TREE_BYTES = 20 << 20
 """Hidden rows of one tree, in bytes: a bound on memory that no text raises, up to the model's context."""
 
 UNIT_PART = 768
@@ -58,6 +59,9 @@ start symbol grows a thousandfold on its way and cancels again (Sun et al. 2024,
 Models"). On the default model a lone short text would be 1.6e-4 nats off what it gets in a batch, at its first token.
 """
 
+Lookup = Callable[[Tensor], Tensor]
+"""Ids [N] in, their embeddings [N, H] out: new rows, of the weights' dtype and on their device."""
+
 
 def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
     """Whether a model of this configuration, with weights of these names, is one that this decoder knows."""
@@ -78,7 +82,7 @@ def _known_names(layers: int) -> set[str]:
     inner = [f"{projection}.{kind}" for projection in projections for kind in ("weight", "bias")]
     norms = ("input_layernorm", "post_attention_layernorm", "self_attn.q_norm", "self_attn.k_norm")
     inner += [f"{norm}.weight" for norm in norms]
-    outer = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    outer = {EMBEDDINGS, "model.norm.weight", "lm_head.weight"}
     return outer | {f"model.layers.{i}.{name}" for i in range(layers) for name in inner}
 
 
@@ -91,7 +95,11 @@ class Decoder:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], weights: Mapping[str, Tensor], frequencies: Tensor | None = None
+        self,
+        config: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        frequencies: Tensor | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
         """Take the weights as they are; they are not copied until it pays to pack them.
 
@@ -99,11 +107,14 @@ class Decoder:
             config: as `config.json` has it, with ``rope_parameters``.
             weights: by the names that transformers gives them.
             frequencies: [D / 2], radians by which a position turns each pair; None computes the plain ones.
+            lookup: gives embeddings; None looks them up in the weights.
         """
-        self._embeddings = weights["model.embed_tokens.weight"]  # [V, H]
-        self.vocabulary: int = self._embeddings.shape[0]
+        embeddings = weights[EMBEDDINGS]  # [V, H]
+        self._lookup = lookup or (lambda ids: F.embedding(ids, embeddings))
+        head = weights.get("lm_head.weight", embeddings)  # [V, H]
+        self.vocabulary: int = head.shape[0]
         self.limit: int = config["max_position_embeddings"]
-        self.device, self.dtype = self._embeddings.device, self._embeddings.dtype
+        self.device, self.dtype = head.device, head.dtype
         heads: int = config["num_attention_heads"]
         self._head_size: int = config.get("head_dim") or config["hidden_size"] // heads
         self._epsilon: float = config["rms_norm_eps"]
@@ -113,7 +124,6 @@ class Decoder:
             for i in range(config["num_hidden_layers"])
         ]
         self._norm = weights["model.norm.weight"]
-        head = weights.get("lm_head.weight", self._embeddings)  # [V, H]
         self._head = [_Linear(block, None) for block in torch.split(head, VOCABULARY_BLOCK)]
         self._packed = False
 
@@ -126,7 +136,7 @@ class Decoder:
         Yields:
             A tree of windows, and a hidden row for each of its ids: [N, H].
         """
-        budget = int(share * TREE_BYTES) // (self._embeddings.shape[1] * self.dtype.itemsize)
+        budget = int(share * TREE_BYTES) // (len(self._norm) * self.dtype.itemsize)
         for tree in trees(windows, budget):
             yield tree, self._hidden(tree)
 
@@ -143,9 +153,9 @@ class Decoder:
         rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
         rows, block = (CHUNK, BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
         attention = _Attention(tree, block, self.device, self.dtype)
-        hidden = F.embedding(torch.tensor(tree.ids, device=self.device), self._embeddings)  # [N, H]
+        hidden = self._lookup(torch.tensor(tree.ids, device=self.device))  # [N, H]
+        keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
-            keys, values = layer.room(hidden)
             for first in range(0, count, rows):
                 chunk = slice(first, min(first + rows, count))
                 layer(hidden, chunk, rotation, keys, values, attention)
@@ -157,14 +167,16 @@ class Decoder:
         return 1.0 / theta**exponents
 
     def _rotation(self, depths: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine of each position's angles: [N, 1, D / 2] each, worked out in at least float32."""
-        angles = (depths[:, None].float() * self._frequencies.float())[:, None]
-        return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        """Cosine and sine of each position's angles, as `_turned` takes them; worked out in float32."""
+        angles = (depths[:, None].float() * self._frequencies.float())[:, None]  # [N, 1, D / 2]
+        cosine, sine = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
     def _pack(self) -> None:
+        # The largest goes first: while it is there twice, the rest may still be a mapped file that nobody has read.
+        self._head = [block.packed() for block in self._head]
         for layer in self._layers:
             layer.pack()
-        self._head = [block.packed() for block in self._head]
         self._packed = True
 
 
@@ -210,7 +222,7 @@ class _Layer:
 
         Args:
             hidden: [N, H].
-            rotation: cosine and sine, [N, 1, D / 2].
+            rotation: cosine and sine, [N, 1, D].
             keys, values: [N, heads that share them, D], filled up to the chunk.
         """
         rows = hidden[chunk]  # [C, H]
@@ -389,15 +401,15 @@ PACKED = frozenset(filter(_packs, (torch.float32, torch.bfloat16)))
 
 
 def _normed(rows: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:
-    """Rows divided by their root mean square, in at least float32; as they are, where a model has no norm here."""
-    if weight is None:
-        return rows
-    wide = rows if rows.dtype == torch.float64 else rows.float()
-    scale = (wide.square().mean(-1, keepdim=True) + epsilon).rsqrt_()
-    return (wide * scale).to(rows.dtype) * weight
+    """Rows divided by their root mean square; as they are, where a model has no norm here."""
+    return rows if weight is None else F.rms_norm(rows, weight.shape, weight, epsilon)
 
 
 def _turned(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotary positions: pairs (i, i + D/2) of each head turned by their angle. rows: [C, heads, D]."""
-    left, right = rows.chunk(2, dim=-1)
-    return torch.cat((left * cosine - right * sine, right * cosine + left * sine), dim=-1)
+    """Rotary positions: pairs (i, i + D/2) of each head turned by their angle.
+
+    Args:
+        rows: [C, heads, D].
+        cosine, sine: [C, 1, D], the sine negative in its first half.
+    """
+    return (rows * cosine).addcmul_(rows.roll(rows.shape[-1] // 2, -1), sine)

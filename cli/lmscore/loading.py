@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import embedding
 
 from . import catalogue, decoder, download
 from .conversion import quiet_transformers, read_gguf
@@ -105,7 +106,7 @@ def _mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
     with safe_open(path, framework="pt") as tensors:
         stored = {name: name for name in sorted(tensors.keys())}
-    stored.setdefault("lm_head.weight", "model.embed_tokens.weight")
+    stored.setdefault("lm_head.weight", decoder.EMBEDDINGS)
     for _, layer in groupby(stored.items(), key=lambda item: item[0].split(".")[:3]):
         with safe_open(path, framework="pt") as tensors:
             for name, under in layer:
@@ -114,17 +115,26 @@ def _mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
     """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look."""
+    from safetensors import safe_open
     from tokenizers import Tokenizer as Backend
 
     dtype = _dtype(choice.dtype)
     _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
-    with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
+    damaged = f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"
+
+    def lookup(ids: torch.Tensor) -> torch.Tensor:
+        """Maps the table only as long as it looks: of a long text's ids, whole megabytes would stay in memory."""
+        with _translated(damaged), safe_open(folder / "model.safetensors", framework="pt") as tensors:
+            return embedding(ids.cpu(), tensors.get_tensor(decoder.EMBEDDINGS)).to(device, dtype)
+
+    with _translated(damaged):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         weights = dict(_mapped(folder / "model.safetensors"))
     with memory_errors():
-        network = decoder.Decoder(config, {name: tensor.to(device, dtype) for name, tensor in weights.items()})
+        placed = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
+        network = decoder.Decoder(config, placed, lookup=lookup)
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 

@@ -128,6 +128,11 @@ def windows(
         first, end = end, end + stride
 
 
+WORTH_APART = 64
+"""A window this many times as long as what it shares gets that for itself: ids that stand in one piece are quicker to
+look back at than ids in two."""
+
+
 def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
     """Lay windows into trees of at most `budget` ids (or one window, if that is longer); each window is in exactly one.
 
@@ -138,6 +143,8 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
     for index in sorted(range(len(planned)), key=lambda i: planned[i].ids):
         window = planned[index]
         shared = _shared(before, window.ids[:-1])
+        if len(window.ids) > WORTH_APART * shared:
+            shared = 0
         if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > budget:
             _end(tree, path)
             yield tree

@@ -21,8 +21,8 @@ from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 FIRST_LOOK_AHEAD = 256
 LOOK_AHEAD = 65_536
 LOOK_AHEAD_ON_CPU = 4096
-"""How many tokens of the stream are read together: few at first, so that a first score comes soon, then twice as many
-each time. More would take longer to show, and go no faster."""
+"""How many tokens of the stream are read together: few at first, so that a first score comes soon, then four times as
+many each time. More would take longer to show, and go no faster."""
 
 WORTH_REREADING = 16
 """Texts after one context stay together until they have this many times its tokens: to read it again is then cheap."""
@@ -95,7 +95,7 @@ class Scorer:
             again = bool(block) and text.context == block[-1].text.context
             if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context):
                 yield from self._score_block(block, reading)
-                ahead, tokens, block, again = min(2 * ahead, most), 0, [], False
+                ahead, tokens, block, again = min(4 * ahead, most), 0, [], False
             block.append(_Prepared(text, tokenized))
             tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
         yield from self._score_block(block, reading)

@@ -93,7 +93,7 @@ class Setting:
     device: str = "cpu"
     dtype: str = "float32"
     card: str | None = None
-    trial: float = 0.04
+    trial: float = 0.5
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ class Compared:
 
     Attributes:
         tokens: scored tokens.
-        rates: the best floating-point operations a second by matrix shape, of each run, and their kernels.
+        rates: floating-point operations a second by matrix shape, of each run, and the kernel that gave them.
     """
 
     work: str
@@ -229,7 +229,13 @@ def _job(name: str, work: Work, requests: Sequence[Request], setting: Setting, s
 
 
 def _rates(setting: Setting, matrices: Matrices) -> dict[Shape, tuple[float, str]]:
-    job = {"device": setting.device, "dtype": setting.dtype, "shapes": matrices.shapes, "trial": setting.trial}
+    job = {
+        "device": setting.device,
+        "dtype": setting.dtype,
+        "shapes": matrices.shapes,
+        "layers": matrices.layers,
+        "trial": setting.trial,
+    }
     answer, _ = children.call("rates", job)
     return {shape: (rate, kernel) for shape, (rate, kernel) in zip(matrices.shapes, answer, strict=True)}
 

@@ -48,6 +48,7 @@ def _path(request: Request, start: int) -> tuple[list[int], int]:
 class Matrices:
     """A model's linear maps: how often each shape stands in the body, and the output head."""
 
+    layers: int
     body: Mapping[Shape, int]
     head: Shape
 
@@ -62,8 +63,9 @@ class Matrices:
         size = config.get("head_dim") or hidden // heads
         query, key = heads * size, config["num_key_value_heads"] * size
         layer: list[Shape] = [(hidden, query), (query, hidden), *[(hidden, key), (hidden, unit)] * 2, (unit, hidden)]
-        body = {shape: count * config["num_hidden_layers"] for shape, count in Counter(layer).items()}
-        return cls(body, (hidden, config["vocab_size"]))
+        layers = config["num_hidden_layers"]
+        body = {shape: count * layers for shape, count in Counter(layer).items()}
+        return cls(layers, body, (hidden, config["vocab_size"]))
 
     @property
     def shapes(self) -> list[Shape]:
