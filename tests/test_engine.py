@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from lmscore import LmscoreError, Text, engine, open_scorer
+from lmscore import LmscoreError, Text, decoder, engine, open_scorer
 from lmscore.decoder import Decoder
 from lmscore.engine import Wanted, read_out
 from lmscore.planning import Tree, Window, trees
@@ -21,6 +22,7 @@ from lmscore.scorer import Scorer
 
 from . import models
 
+BACKENDS: Any = torch.backends
 FULL = Wanted(rank=True, entropy=True, top=3)
 LOGITS = torch.tensor([[0.0, math.log(2), math.log(5), -math.inf]])
 
@@ -125,10 +127,52 @@ def test_packed_weights_give_what_plain_ones_give(llama: Scorer, scorer_of: Call
     assert llama.score(text).logprobs == pytest.approx(plain.logprobs, abs=1e-5)
 
 
-def test_without_the_packing_operators_the_numbers_stay(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_packing_operators_nothing_is_packed(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmscore.decoder.PACKED", frozenset())
+    monkeypatch.setattr("lmscore.decoder.ONEDNN", None)
     text = " ".join(["and again"] * 60)
     before = llama.score(text)
     assert isinstance(llama._network, Decoder)
     llama._network._pack()
     assert llama.score(text).logprobs == before.logprobs
+
+
+def test_operators_that_are_missing_or_compute_something_else_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*given: Any) -> torch.Tensor:
+        rows: torch.Tensor = real._linear_pointwise(*given)
+        return rows + 0.01
+
+    real = decoder.ONEDNN
+    for operators in (SimpleNamespace(), SimpleNamespace(**{**operators_of(real), "_linear_pointwise": wrong})):
+        monkeypatch.setattr(decoder, "ONEDNN", operators)
+        assert not decoder._packs(torch.float32)
+
+
+@pytest.mark.skipif(not BACKENDS.mkldnn.is_available(), reason="this torch has no oneDNN to pack weights for")
+def test_this_torch_packs() -> None:
+    """Were its operators to change, all would go on, and slowly: this says so."""
+    assert torch.float32 in decoder.PACKED
+
+
+def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [Text("Whatever is packed is packed once."), Text("And nobody can tell.")]
+    plain = [score.logprobs for score in llama.scores(texts)]
+    real, calls = decoder.ONEDNN, 0
+
+    def reorder(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real._reorder_linear_weight(*given)
+
+    monkeypatch.setattr(decoder, "ONEDNN", SimpleNamespace(**{**operators_of(real), "_reorder_linear_weight": reorder}))
+    monkeypatch.setattr(decoder, "WORTH_PACKING", 1)
+    for before, score in zip(plain, llama.scores(texts), strict=True):
+        assert score.logprobs == pytest.approx(before, abs=1e-5)
+    assert isinstance(llama._network, Decoder)
+    assert llama._network._packed
+
+
+def operators_of(operators: Any) -> dict[str, Any]:
+    return {name: getattr(operators, name) for name in ("_reorder_linear_weight", "_linear_pointwise")}

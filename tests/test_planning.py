@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmscore.planning import Window, batches, trees, windows
+from lmscore.planning import WORTH_GROWING, Tree, Window, batches, trees, windows
 
 IDS = st.lists(st.integers(0, 3), min_size=1, max_size=40).map(tuple)
 PLANNED = st.lists(
@@ -36,12 +36,22 @@ def test_windows_score_each_token_once_and_see_enough_before_it(
     assert tuple(scored) == ids[max(first, 1 - len(start)) :]
 
 
-@given(PLANNED, st.integers(1, 30))
+def laid(planned: Sequence[Window], budget: int, apart: int) -> list[Tree]:
+    """Trees, where a window so many times as long as what it shares has that to itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lmscore.planning.WORTH_APART", apart)
+        return list(trees(planned, budget))
+
+
+APART = st.sampled_from([2, 3, 64])
+
+
+@given(PLANNED, st.integers(1, 30), APART)
 def test_trees_hold_each_window_once_and_each_path_leads_where_it_should(
-    planned: Sequence[Window], budget: int
+    planned: Sequence[Window], budget: int, apart: int
 ) -> None:
     held: list[int] = []
-    for tree in trees(planned, budget):
+    for tree in laid(planned, budget, apart):
         asked = iter(tree.asked)
         for index in tree.indices:
             for t, node in zip(range(planned[index].first, len(planned[index].ids)), asked, strict=False):
@@ -50,23 +60,41 @@ def test_trees_hold_each_window_once_and_each_path_leads_where_it_should(
                 assert tree.depths[node] == t - 1
         assert next(asked, None) is None
         longest = max(len(planned[index].ids) - 1 for index in tree.indices)
-        assert len(tree.ids) <= max(budget, longest)
+        assert len(tree.ids) <= max(budget, WORTH_GROWING * longest)
         held.extend(tree.indices)
     assert sorted(held) == list(range(len(planned)))
 
 
-@given(PLANNED)
-def test_a_node_is_before_another_exactly_where_its_interval_says_so(planned: Sequence[Window]) -> None:
-    for tree in trees(planned, 10_000):
+@given(PLANNED, APART)
+def test_a_node_is_before_another_exactly_where_its_interval_says_so(planned: Sequence[Window], apart: int) -> None:
+    for tree in laid(planned, 10_000, apart):
         for node in range(len(tree.ids)):
             before = {*tree.path(node), node}
             assert {i for i in range(len(tree.ids)) if i <= node < tree.ends[i]} == before
 
 
-@given(PLANNED)
-def test_one_tree_reads_no_beginning_twice(planned: Sequence[Window]) -> None:
-    read = {window.ids[:length] for window in planned for length in range(1, len(window.ids))}
-    assert sum(len(tree.ids) for tree in trees(planned, 10_000)) == len(read)
+@given(PLANNED, APART)
+def test_one_tree_reads_no_beginning_twice_that_is_worth_sharing(planned: Sequence[Window], apart: int) -> None:
+    beginnings = {window.ids[:length] for window in planned for length in range(1, len(window.ids))}
+    read = sum(len(tree.ids) for tree in laid(planned, 10_000, apart))
+    assert len(beginnings) <= read <= len(beginnings) + sum(len(window.ids) // apart for window in planned)
+    if apart > 12:  # longer than any of them
+        assert read == len(beginnings)
+
+
+def test_a_long_window_does_not_share_a_start_symbol_and_many_short_ones_do() -> None:
+    long = [Window((0, *range(first, first + 100)), 1) for first in (100, 300)]
+    (tree,) = trees(long, 10_000)
+    assert [tree.depths.count(0), len(tree.ids)] == [2, 200]
+    (tree,) = trees([Window((0, id, id), 1) for id in range(1, 50)], 10_000)
+    assert [tree.depths.count(0), len(tree.ids)] == [1, 50]
+
+
+def test_a_beginning_longer_than_the_budget_is_read_once_for_many() -> None:
+    context = tuple(range(1000))
+    found = list(trees([Window((*context, 1000 + id, 0), 1000) for id in range(1500)], 100))
+    assert len(found) == 2
+    assert sum(len(tree.ids) for tree in found) == 2 * 1000 + 1500
 
 
 @given(PLANNED, st.integers(1, 30), st.booleans())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,18 @@ def test_tokens_that_straddle_the_boundary(scorer: Scorer, twin: Twin) -> None:
     straddling = [score for score in scorer.scores(cuts) if score.tokens[0].straddles]
     assert len(straddling) > 20
     agrees_each(scorer, twin, cuts)
+
+
+def test_documents_longer_than_a_kernel_takes_at_once(tmp_path: Path) -> None:
+    """torch's attention goes through keys 512 at a time; here whole stretches of them are hidden from a row."""
+    config = transformers.LlamaConfig(**{**models.SIZES, "max_position_embeddings": 2048}, initializer_range=0.2)
+    model = transformers.LlamaForCausalLM(config)
+    folder = models.save(model, models.wrap(models.byte_level("<s>", "</s>"), "<s>", "</s>"), tmp_path)
+    texts = [Text(text) for text in models.passages(12, [2400, 30, 2500, 90, 2300])]
+    scorer = open_scorer(str(folder))
+    assert max(score.num_tokens for score in scorer.scores(texts)) > 700
+    start = scorer.start.id
+    agrees_each(scorer, Twin(folder, start), [*texts, *(Text(text.text, texts[0].text) for text in texts[1:4:2])])
 
 
 def test_identical_texts_get_identical_places_and_the_twins_numbers(scorer: Scorer, twin: Twin) -> None:

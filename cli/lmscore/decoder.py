@@ -1,4 +1,4 @@
-"""A Llama-like decoder written out: a tree of ids in, hidden rows and logits out, and nothing computed twice.
+"""A Llama-like decoder written out: a tree of ids in, hidden rows and logits out; what texts share is computed once.
 
 It goes layer by layer over a whole tree, and within a layer by chunks of rows that stay in a CPU's cache; so keys and
 values exist for one layer at a time, and memory does not grow with the depth of the network. Nothing is filled up:
@@ -29,27 +29,36 @@ ROTATIONS = frozenset({"default", "linear", "llama3"})
 CHUNK = 512
 """Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
 
-BLOCK = 64
+BLOCK = 32
 BLOCK_ELSEWHERE = 512
-"""Rows that attend together, on a CPU and on an accelerator. Each is held against the keys of all of them: a larger
-block wastes more, a smaller one keeps fewer units busy."""
+"""Rows of a block that attends together, on a CPU and on an accelerator. Each is held against the keys of all of them:
+a larger block wastes more, a smaller one keeps fewer units busy."""
+
+MOST_KEYS = 4096
+FILLING = 1.5
+"""How many keys blocks that attend side by side may look at together, and how much of that may be there to fill up."""
+
+MASK_BYTES = 8 << 20
+"""Masks of one tree that are kept from layer to layer."""
 
 VOCABULARY_BLOCK = 2048
-"""Columns of logits that exist together."""
+VOCABULARY_BLOCK_ELSEWHERE = 16_384
+"""Columns of logits that exist together, on a CPU and on an accelerator."""
 
 TREE_BYTES = 20 << 20
 """Hidden rows of one tree, in bytes: a bound on memory that no text raises, up to the model's context."""
 
 UNIT_PART = 768
-"""Columns of a gated unit that are worked out, and summed up, together.
+"""Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
 
 oneDNN adds up a whole row of products one after the other. Where one of them is a thousand times larger than the rest,
 as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digits: on the default model 1.2e-4 nats at a
 text's first token, and a third of that with sums of half the length.
 """
 
-WORTH_PACKING = 256
-"""Rows from which on it pays to lay the weights out anew (a tenth of a second for the default model)."""
+WORTH_PACKING = 512
+"""Rows, of one tree or of several, from which on it pays to lay the weights out anew: a third of a second for the
+default model, which the next thousand rows give back."""
 
 FEWEST_ROWS = 8
 """Fewer rows than this are filled up with rows that nobody reads.
@@ -124,7 +133,9 @@ class Decoder:
             for i in range(config["num_hidden_layers"])
         ]
         self._norm = weights["model.norm.weight"]
-        self._head = [_Linear(block, None) for block in torch.split(head, VOCABULARY_BLOCK)]
+        columns = VOCABULARY_BLOCK if self.device.type == "cpu" else VOCABULARY_BLOCK_ELSEWHERE
+        self._head = [_Linear(block, None) for block in torch.split(head, columns)]
+        self._rows_read = 0
         self._packed = False
 
     def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
@@ -148,11 +159,12 @@ class Decoder:
     def _hidden(self, tree: Tree) -> Tensor:
         count = max(len(tree.ids), FEWEST_ROWS)
         tree = tree.filled(count)
-        if count >= WORTH_PACKING and not self._packed:
+        self._rows_read += count
+        if self._rows_read >= WORTH_PACKING and not self._packed:
             self._pack()
         rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
-        rows, block = (CHUNK, BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
-        attention = _Attention(tree, block, self.device, self.dtype)
+        rows, block = (_even(count), BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
+        attention = _Attention(tree, rows, block, self.device, self.dtype)
         hidden = self._lookup(torch.tensor(tree.ids, device=self.device))  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
@@ -180,6 +192,12 @@ class Decoder:
         self._packed = True
 
 
+def _even(count: int) -> int:
+    """Rows of a chunk, so that chunks are of a size: a last one of a few rows would be slow, and less exact."""
+    chunks = -(-count // CHUNK)
+    return -(-count // chunks // BLOCK) * BLOCK
+
+
 class _Layer:
     """One layer: attention, then a gated linear unit, each added to what it was given."""
 
@@ -196,8 +214,10 @@ class _Layer:
         self._query_norm, self._key_norm = norm("self_attn.q_norm"), norm("self_attn.k_norm")
         self._query, self._key, self._value, self._out = (linear(f"self_attn.{part}_proj") for part in "qkvo")
         gate, up, down = (linear(f"mlp.{part}_proj") for part in ("gate", "up", "down"))
-        parts = range(0, gate.width, UNIT_PART)
-        self._unit = [(gate.rows(at, UNIT_PART), up.rows(at, UNIT_PART), down.columns(at, UNIT_PART)) for at in parts]
+        exact = gate.weight.device.type == "cpu" and gate.weight.dtype == torch.float32
+        part = UNIT_PART if exact else gate.width
+        parts = range(0, gate.width, part)
+        self._unit = [(gate.rows(at, part), up.rows(at, part), down.columns(at, part)) for at in parts]
 
     def pack(self) -> None:
         self._query, self._key, self._value = self._query.packed(), self._key.packed(), self._value.packed()
@@ -245,31 +265,51 @@ class _Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Rows of a tree that attend together, and the ids that they may attend to: a path to them, and they themselves.
+class _Chain:
+    """Rows that lead one to the next, behind a path in one piece: each may look at all of it, and at those before it.
 
     Attributes:
         rows: the rows, B.
-        keys: what they attend to, K: the path to the first row, then the rows.
-        chain: whether each row leads to the next, so that all of them may look at the whole path.
+        keys: the path and the rows, K.
     """
 
     rows: slice
-    keys: slice | Tensor
-    chain: bool
+    keys: slice
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Blocks of rows that attend side by side, each to the path to its first row, and within itself.
+
+    Attributes:
+        rows: the rows, G · B.
+        keys: for each block what its rows may look at, filled up with 0: [G, K].
+    """
+
+    rows: slice
+    keys: Tensor
 
 
 class _Attention:
     """Each id of a tree attends to those that lead to it, and to itself."""
 
-    def __init__(self, tree: Tree, size: int, device: torch.device, dtype: torch.dtype) -> None:
-        self._size = size
+    def __init__(self, tree: Tree, rows: int, size: int, device: torch.device, dtype: torch.dtype) -> None:
+        """Plan it.
+
+        Args:
+            rows: in a chunk.
+            size: rows of a block.
+        """
         self._ends = torch.tensor(tree.ends, device=device)
-        self._blocks = {first: self._block(tree, first) for first in range(0, len(tree.ids), size)}
-        # What the last rows of a chain see of it. Each block of one is a corner of this.
+        count = len(tree.ids)
+        chunks = [(first, min(first + rows, count)) for first in range(0, count, rows)]
+        self._parts = {first: list(_parts(tree, first, end, size, device)) for first, end in chunks}
+        # What the last rows of a chain see of it. Each chain's mask is a corner of this.
         longest = max(tree.depths) + 1 + size
         self._chain = torch.zeros(size, longest, dtype=dtype, device=device)
         self._chain[:, -size:] = torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
+        self._masks: dict[int, Tensor] = {}
+        self._room = MASK_BYTES
 
     def __call__(self, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Mix the values of what each row may attend to.
@@ -283,40 +323,77 @@ class _Attention:
             [C, heads · D].
         """
         mixed = torch.empty_like(query)
-        grouped = query.shape[1] != keys.shape[1]
-        for first in range(chunk.start, chunk.stop, self._size):
-            block = self._blocks[first]
-            own = slice(first - chunk.start, block.rows.stop - chunk.start)
-            mixed[own] = F.scaled_dot_product_attention(
-                query[own].transpose(0, 1)[None],  # [1, heads, B, D]
-                keys[block.keys].transpose(0, 1)[None],  # [1, heads that share them, K, D]
-                values[block.keys].transpose(0, 1)[None],
-                attn_mask=self._mask(block),
-                enable_gqa=grouped,
-            )[0].transpose(0, 1)
+        for part in self._parts[chunk.start]:
+            own = slice(part.rows.start - chunk.start, part.rows.stop - chunk.start)
+            if isinstance(part, _Chain):
+                mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
+                mixed[own] = _mixed(query[None, own], keys[None, part.keys], values[None, part.keys], mask)[0]
+            else:
+                asking = query[own].view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
+                found = _mixed(asking, keys[part.keys], values[part.keys], self._mask(part))
+                mixed[own] = found.flatten(0, 1)
         return mixed.flatten(1)
 
-    def _block(self, tree: Tree, first: int) -> _Block:
-        rows = slice(first, min(first + self._size, len(tree.ids)))
-        path = tree.path(first)
-        chain = tree.depths[rows.stop - 1] - len(path) == rows.stop - 1 - first  # no row is more than one deeper
-        if path and path[0] + len(path) < first:
-            keys: slice | Tensor = torch.tensor([*path, *range(rows.start, rows.stop)], device=self._ends.device)
-        else:
-            keys = slice(path[0] if path else first, rows.stop)
-        return _Block(rows, keys, chain)
+    def _mask(self, group: _Group) -> Tensor:
+        """0 where a row may attend, else -inf: [G, 1, B, K]. Kept for the next layer, as far as there is room."""
+        if (kept := self._masks.get(group.rows.start)) is not None:
+            return kept
+        rows = torch.arange(group.rows.start, group.rows.stop, device=self._ends.device)
+        rows = rows.view(len(group.keys), 1, -1, 1)  # [G, 1, B, 1]
+        keys = group.keys[:, None, None, :]  # [G, 1, 1, K]
+        sees = (keys <= rows) & (rows < self._ends[keys])  # [G, 1, B, K]
+        # Where a block's keys are filled up, the first id stands once more: one that is seen already, or by nobody.
+        sees[..., 1:] &= keys[..., 1:] > 0
+        mask = torch.zeros(sees.shape, dtype=self._chain.dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
+        if mask.nbytes <= self._room:
+            self._room -= mask.nbytes
+            self._masks[group.rows.start] = mask
+        return mask
 
-    def _mask(self, block: _Block) -> Tensor:
-        """0 where a row may attend, else -inf: [B, K]."""
-        keys = block.keys
-        if block.chain:
-            count = keys.stop - keys.start if isinstance(keys, slice) else len(keys)
-            return self._chain[block.rows.start - block.rows.stop :, -count:]
-        rows = torch.arange(block.rows.start, block.rows.stop, device=self._ends.device)[:, None]
-        if isinstance(keys, slice):
-            keys = torch.arange(keys.start, keys.stop, device=self._ends.device)
-        sees = (keys <= rows) & (rows < self._ends[keys])  # [B, K]
-        return torch.zeros(sees.shape, dtype=self._chain.dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
+
+def _parts(tree: Tree, first: int, end: int, size: int, device: torch.device) -> Iterator[_Chain | _Group]:
+    """Cut rows `first` to `end` into blocks of `size`, and put those that look back at about as much side by side."""
+    waiting: list[list[int]] = []
+    begin = first
+
+    def group(stop: int) -> Iterator[_Group]:
+        if waiting:
+            width = max(map(len, waiting))
+            filled = [keys + [0] * (width - len(keys)) for keys in waiting]
+            yield _Group(slice(begin, stop), torch.tensor(filled, device=device))
+
+    for start in range(first, end, size):
+        stop = min(start + size, end)
+        path = tree.path(start)
+        keys = [*path, *range(start, stop)]
+        leads_on = tree.depths[stop - 1] - len(path) == stop - 1 - start  # no row is more than one deeper
+        if leads_on and keys[-1] - keys[0] == len(keys) - 1:
+            yield from group(start)
+            yield _Chain(slice(start, stop), slice(keys[0], stop))
+            waiting, begin = [], stop
+            continue
+        blocks = [*waiting, keys]
+        width = max(map(len, blocks))
+        if stop - start < size or width * len(blocks) > min(MOST_KEYS, FILLING * sum(map(len, blocks))):
+            yield from group(start)
+            waiting, begin, blocks = [], start, [keys]
+        waiting = blocks
+    yield from group(end)
+
+
+def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Scaled dot-product attention. query: [G, B, heads, D]; keys, values: [G, K, heads that share them, D]."""
+    sharing = query.shape[2] // keys.shape[2]
+    if query.device.type != "cpu" and sharing > 1:  # CUDA's fast kernels take a mask, or shared heads, but not both
+        keys, values, sharing = keys.repeat_interleave(sharing, 2), values.repeat_interleave(sharing, 2), 1
+    mixed = F.scaled_dot_product_attention(
+        query.transpose(1, 2),
+        keys.transpose(1, 2),
+        values.transpose(1, 2),
+        attn_mask=mask,
+        enable_gqa=sharing > 1,
+    )
+    return mixed.transpose(1, 2)
 
 
 class _Linear:
@@ -360,6 +437,9 @@ class _Packed(_Linear):
 
     def __init__(self, plain: _Linear) -> None:
         super().__init__(ONEDNN._reorder_linear_weight(plain.weight, CHUNK), plain.bias)
+
+    def packed(self) -> _Linear:
+        return self
 
     def __call__(self, rows: Tensor) -> Tensor:
         return self._fused(rows, "none")

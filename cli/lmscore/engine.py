@@ -154,7 +154,7 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
     if kept:
         whole = torch.cat(kept, dim=-1)  # [R, V]
         if wanted.rank:
-            pairs = zip(torch.split(rows, HEAD_ROWS), torch.split(logit, HEAD_ROWS), strict=True)
+            pairs = zip(torch.split(rows, len(whole)), torch.split(logit, len(whole)), strict=True)
             ranks = [1 + above for row, own in pairs for above in (whole[row] > own[:, None]).sum(-1).tolist()]
         if wanted.entropy:  # -Σ p ln p over the vocabulary, where p = 0 counts 0
             entropies = torch.special.entr((whole - norm[:, None]).exp_()).sum(-1)[rows].tolist()
@@ -169,8 +169,8 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
 def _logsumexp(block: Tensor) -> Tensor:
     """Along the last dimension.
 
-    torch's log_softmax is one pass over a row where its logsumexp is four. The two differ by as much in every column;
-    in that of the greatest logit no digits are lost.
+    torch's log_softmax works through a row while that is in the cache, and its logsumexp through all rows, four times.
+    They differ by as much in every column; in that of the greatest logit no digits are lost.
     """
     greatest = block.amax(dim=-1)
     return (greatest - block.log_softmax(dim=-1).amax(dim=-1)).where(greatest != -torch.inf, greatest)

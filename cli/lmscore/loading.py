@@ -120,21 +120,22 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
 
     dtype = _dtype(choice.dtype)
     _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
-    damaged = f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"
 
     def lookup(ids: torch.Tensor) -> torch.Tensor:
         """Maps the table only as long as it looks: of a long text's ids, whole megabytes would stay in memory."""
-        with _translated(damaged), safe_open(folder / "model.safetensors", framework="pt") as tensors:
-            return embedding(ids.cpu(), tensors.get_tensor(decoder.EMBEDDINGS)).to(device, dtype)
+        with _translated(f"{choice.name}: its copy in the cache has gone while it was in use"):
+            file = safe_open(folder / "model.safetensors", framework="pt")
+        with file as tensors:
+            return embedding(ids, tensors.get_tensor(decoder.EMBEDDINGS)).to(dtype)
 
-    with _translated(damaged):
+    with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         weights = dict(_mapped(folder / "model.safetensors"))
     with memory_errors():
         placed = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
-        network = decoder.Decoder(config, placed, lookup=lookup)
+        network = decoder.Decoder(config, placed, lookup=lookup if device.type == "cpu" else None)
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 

@@ -5,7 +5,6 @@ Pure Python over lists of ids; knows no torch and no text. What a batch costs is
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Windows as one tree of ids: what several begin with stands in it once, and is read once.
+    """Windows as one tree of ids: what several begin with stands in it once (but see WORTH_APART), and is read once.
 
     The ids stand in preorder: each behind all that lead to it, and before all that it leads to.
 
@@ -133,8 +132,14 @@ WORTH_APART = 64
 look back at than ids in two."""
 
 
+WORTH_GROWING = 2
+"""How many times what its windows share a tree may hold, if its budget is less."""
+
+
 def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
-    """Lay windows into trees of at most `budget` ids (or one window, if that is longer); each window is in exactly one.
+    """Lay windows into trees of about `budget` ids; each window is in exactly one.
+
+    A tree is larger where one window is, and where many share a beginning that is, lest each of them read it again.
 
     Sorted windows are a tree in preorder: each differs from the one before it by a tail.
     """
@@ -145,7 +150,7 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
         shared = _shared(before, window.ids[:-1])
         if len(window.ids) > WORTH_APART * shared:
             shared = 0
-        if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > budget:
+        if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > max(budget, WORTH_GROWING * shared):
             _end(tree, path)
             yield tree
             tree, path, shared = Tree(), [], 0
@@ -174,7 +179,14 @@ def _end(tree: Tree, nodes: Sequence[int]) -> None:
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     """How many ids two sequences begin with together."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def batches(planned: Sequence[Window], budget: int, share: bool) -> Iterator[Batch]:

@@ -27,6 +27,9 @@ many each time. More would take longer to show, and go no faster."""
 WORTH_REREADING = 16
 """Texts after one context stay together until they have this many times its tokens: to read it again is then cheap."""
 
+MOST_HELD = 8 << 20
+"""Ids of texts that wait to be read together, each text's context counted: a bound on memory (eight bytes each)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
@@ -80,7 +83,7 @@ class Scorer:
             LmscoreError: as `score`, naming the text; the scores before it have been given.
         """
         most = LOOK_AHEAD_ON_CPU if self._network.device.type == "cpu" else LOOK_AHEAD
-        ahead, tokens, block = FIRST_LOOK_AHEAD, 0, list[_Prepared]()
+        ahead, tokens, held, block = FIRST_LOOK_AHEAD, 0, 0, list[_Prepared]()
         source = iter(texts)
         failure: LmscoreError | None = None
         while True:
@@ -93,11 +96,14 @@ class Scorer:
                 failure = err  # first give what came before it
                 break
             again = bool(block) and text.context == block[-1].text.context
-            if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context):
+            if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
                 yield from self._score_block(block, reading)
-                ahead, tokens, block, again = min(4 * ahead, most), 0, [], False
+                ahead, tokens, held, block, again = min(4 * ahead, most), 0, 0, [], False
+            if again:  # the same ids, and not their likes once more
+                tokenized = replace(tokenized, context=_one(block[-1].tokenized.context, tokenized.context))
             block.append(_Prepared(text, tokenized))
             tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
+            held += len(tokenized.context) + len(tokenized.pieces)
         yield from self._score_block(block, reading)
         if failure is not None:
             raise failure
@@ -244,6 +250,11 @@ class Scorer:
             for id, logprob in likely
             if math.isfinite(logprob)
         )
+
+
+def _one(kept: tuple[int, ...], equal: tuple[int, ...]) -> tuple[int, ...]:
+    """The first of two, if they are equal; a token that straddles the boundary makes a context shorter."""
+    return kept if kept == equal else equal
 
 
 def open_scorer(

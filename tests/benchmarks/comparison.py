@@ -57,9 +57,9 @@ class Model:
         folder = Path(name).resolve()
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        start = tokenizer.token_to_id(special["bos_token"])
+        start = tokenizer.token_to_id(special.get("bos_token") or special.get("eos_token") or "")
         if start is None:
-            raise ValueError(f"{name}: its tokenizer has no BOS; the contestants need a start symbol")
+            raise children.Failed(f"{name}: its tokenizer has neither BOS nor EOS; the contestants need a start symbol")
         return cls(str(folder), folder, title, start)
 
     @property
@@ -80,7 +80,7 @@ class Setting:
     """How to compare.
 
     Attributes:
-        batch_sizes: what lm-eval tries in its first run; it keeps the best.
+        batch_sizes: what lm-eval tries; it keeps the best.
         tolerance: nats a token by which totals may differ.
         card: the accelerator's name.
         trial: seconds that each matrix product is repeated for.
@@ -93,7 +93,7 @@ class Setting:
     device: str = "cpu"
     dtype: str = "float32"
     card: str | None = None
-    trial: float = 0.5
+    trial: float = 0.3
 
 
 @dataclass(slots=True)
@@ -165,6 +165,8 @@ def compare(work: Work, setting: Setting, names: Sequence[str], say: Say) -> Com
     measured = [Measured(name) for name in names if work.peers or name == OURS]
     rates: list[dict[Shape, tuple[float, str]]] = []
     ours: list[float] = []
+    for contestant in measured:
+        contestant.batch_size = _batch_size(contestant, work, setting, say)
     for number in range(setting.runs):
         rates.append(_rates(setting, matrices))
         for contestant in measured:
@@ -178,39 +180,52 @@ def compare(work: Work, setting: Setting, names: Sequence[str], say: Say) -> Com
     return Compared(work.name, work.what, tokens, needed, statistics.median(limits), named, measured)
 
 
+def _batch_size(contestant: Measured, work: Work, setting: Setting, say: Say) -> int | None:
+    """What a contestant runs with: lm-eval with the fastest of several, tried in runs that do not count."""
+    most = len(work.requests[: work.sample])
+    if contestant.contestant != "lm-eval":
+        return min(MINICONS_BATCH, most) if contestant.contestant in PEERS else None
+    seconds: dict[int, float] = {}
+    for size in sorted({min(size, most) for size in setting.batch_sizes}):
+        answer, _ = _run(contestant, work, setting, size, f"{work.name}: lm-eval tries batch {size}", say)
+        if answer is not None:
+            seconds[size] = answer["seconds"]
+    return min(seconds, key=lambda size: seconds[size], default=1)
+
+
 def _take_turn(contestant: Measured, work: Work, setting: Setting, number: int, say: Say) -> list[float]:
-    """A contestant's run, or in the first round lm-eval's at each batch size, of which the best counts."""
+    """A contestant's run: its totals, or none where it failed."""
     if contestant.failed:
         return []
+    label = f"{work.name}: {contestant.contestant}, run {number + 1}"
+    answer, peak = _run(contestant, work, setting, contestant.batch_size or 1, label, say)
+    if answer is None:
+        return []
+    contestant.seconds.append(answer["seconds"])
+    contestant.peaks.append(answer["device_peak"] or peak)
+    totals: list[float] = answer["totals"]
+    return totals
+
+
+def _run(
+    contestant: Measured, work: Work, setting: Setting, batch_size: int, label: str, say: Say
+) -> tuple[dict[str, Any] | None, int | None]:
+    """What a contestant's process answers, and its peak memory; None where it failed, and `failed` says why."""
     requests = work.requests if contestant.contestant == OURS else work.requests[: work.sample]
     contestant.scale = _ids(work.requests) / _ids(requests)
-    sizes = [contestant.batch_size or min(MINICONS_BATCH, len(requests))]
-    if contestant.contestant == "lm-eval" and number == 0:
-        sizes = sorted({min(size, len(requests)) for size in setting.batch_sizes})
-    best: tuple[float, int, int | None, list[float]] | None = None
-    for size in sizes:
-        with_size = "" if contestant.contestant in (OURS, STAND_IN) else f", batch {size}"
-        label = f"{work.name}: {contestant.contestant}{with_size}, run {number + 1}"
-        try:
-            answer, ended = children.call("contestant", _job(contestant.contestant, work, requests, setting, size))
-            if len(answer["totals"]) != len(requests):
-                raise children.Failed(f"{len(answer['totals'])} totals for {len(requests)} texts")
-        except children.Failed as err:
-            if contestant.contestant == OURS:
-                raise
-            say(f"{label}: failed: {err}")
-            contestant.failed = str(err)
-            continue
-        say(f"{label}: {answer['seconds']:.2f} s")
-        run = (answer["seconds"], size, answer["device_peak"] or ended.peak, answer["totals"])
-        best = run if best is None or run[0] < best[0] else best
-    if best is None:
-        return []
     contestant.failed = None
-    contestant.seconds.append(best[0])
-    contestant.batch_size = best[1] if contestant.contestant in PEERS else None
-    contestant.peaks.append(best[2])
-    return best[3]
+    try:
+        answer, ended = children.call("contestant", _job(contestant.contestant, work, requests, setting, batch_size))
+        if len(answer["totals"]) != len(requests):
+            raise children.Failed(f"{len(answer['totals'])} totals for {len(requests)} texts")
+    except children.Failed as err:
+        if contestant.contestant == OURS:
+            raise
+        say(f"{label}: failed: {err}")
+        contestant.failed = str(err)
+        return None, None
+    say(f"{label}: {answer['seconds']:.2f} s")
+    return answer, ended.peak
 
 
 def _job(name: str, work: Work, requests: Sequence[Request], setting: Setting, size: int) -> dict[str, Any]:
@@ -224,6 +239,7 @@ def _job(name: str, work: Work, requests: Sequence[Request], setting: Setting, s
         "start": model.start,
         "batch_size": size,
         "ranked": work.ranked,
+        "warm": setting.device != "cpu" or work.sample is not None,
         "requests": [asdict(request) for request in requests],
     }
 
@@ -232,7 +248,8 @@ def _rates(setting: Setting, matrices: Matrices) -> dict[Shape, tuple[float, str
     job = {
         "device": setting.device,
         "dtype": setting.dtype,
-        "shapes": matrices.shapes,
+        "body": list(matrices.body),
+        "head": matrices.head,
         "layers": matrices.layers,
         "trial": setting.trial,
     }

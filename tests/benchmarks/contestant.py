@@ -22,6 +22,7 @@ class Job:
     Attributes:
         model: as lmscore names it.
         folder: where its weights lie, in transformers' layout.
+        warm: score two texts first, untimed.
         requests: as `works.Request` has them.
     """
 
@@ -33,6 +34,7 @@ class Job:
     start: int
     batch_size: int
     ranked: bool
+    warm: bool
     requests: list[dict[str, Any]]
 
     @property
@@ -48,8 +50,8 @@ Run = Callable[[Job], list[float]]
 def main(asked: str, answered: str) -> None:
     job = Job(**json.loads(Path(asked).read_text(encoding="utf-8")))
     run = CONTESTANTS[job.contestant](job)
-    if job.device != "cpu":
-        run(replace(job, requests=job.requests[:2]))  # loads the card's kernels
+    if job.warm:
+        run(replace(job, requests=job.requests[:2]))
     gc.freeze()  # else a collection of what the imports left falls into some contestant's time
     began = time.perf_counter()
     totals = run(job)

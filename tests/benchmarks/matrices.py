@@ -76,7 +76,3 @@ class Matrices:
         body = sum(count * 2 * k * n / rates[k, n] for (k, n), count in self.body.items())
         k, n = self.head
         return needed.rows * body + needed.head_rows * 2 * k * n / rates[self.head]
-
-    def operations(self, needed: Cost) -> int:
-        body = sum(count * 2 * k * n for (k, n), count in self.body.items())
-        return needed.rows * body + needed.head_rows * 2 * self.head[0] * self.head[1]

@@ -1,42 +1,59 @@
 """How fast this machine multiplies a model's matrices: `python -m tests.benchmarks.rates JOB ANSWER`.
 
-Each shape goes through every kernel that torch has for it, with rows enough to keep it busy; the fastest kernel counts.
-As in a model, every layer's weight takes its turn, so that none waits in a cache.
+Each shape goes through every kernel that torch has for it, with as many rows as scorers use; the fastest counts. As in
+a model, every layer's weight takes its turn, so that none waits in a cache.
 """
 
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-ROWS = {"cpu": 1024, "cuda": 8192}
-BLOCK = 4096
-"""A wider weight is multiplied in blocks of so many columns, whose results stay in cache."""
+ROWS = {"cpu": (512, 1024), "cuda": (2048, 8192)}
+BLOCKS = {"cpu": (2048,), "cuda": (16_384,)}
+"""Columns of the output head that are multiplied together."""
 
 
 def main(asked: str, answered: str) -> None:
     job = json.loads(Path(asked).read_text(encoding="utf-8"))
     device, dtype = torch.device(job["device"]), getattr(torch, job["dtype"])
     with torch.inference_mode():
-        rates = [_best(k, n, device, dtype, job) for k, n in job["shapes"]]
-    Path(answered).write_text(json.dumps(rates), encoding="utf-8")
+        body = [_best(k, (n,), n * job["layers"], device, dtype, job["trial"]) for k, n in job["body"]]
+        k, n = job["head"]
+        head = _best(k, tuple(min(n, block) for block in _of(BLOCKS, device)), n, device, dtype, job["trial"])
+    Path(answered).write_text(json.dumps([*body, head]), encoding="utf-8")
 
 
-def _best(k: int, n: int, device: torch.device, dtype: torch.dtype, job: dict[str, Any]) -> tuple[float, str]:
-    """Floating-point operations a second, and the name of the kernel."""
-    columns, count = (n, job["layers"]) if n <= BLOCK else (BLOCK, n // BLOCK)
-    weights = [torch.randn(columns, k).to(device, dtype) for _ in range(count)]  # [N, K] each
-    x = torch.randn(ROWS.get(device.type, ROWS["cpu"]), k).to(device, dtype)  # [R, K]
-    goes = {name: partial(_seconds, product, laid_out, device) for name, product, laid_out in _kernels(x, weights)}
-    fastest = min(goes, key=lambda name: goes[name](0.0))
-    return 2 * len(x) * k * columns * count / goes[fastest](job["trial"]), fastest
+def _best(
+    k: int, widths: Sequence[int], columns: int, device: torch.device, dtype: torch.dtype, trial: float
+) -> tuple[float, str]:
+    """Floating-point operations a second, and the name of the kernel.
+
+    Args:
+        widths: of one weight: what to try.
+        columns: of all weights together.
+    """
+    found: dict[tuple[float, str], Callable[[float], float]] = {}
+    for width, rows in product(widths, _of(ROWS, device)):
+        weights = [torch.randn(width, k).to(device, dtype) for _ in range(max(columns // width, 1))]  # [N, K] each
+        x = torch.randn(rows, k).to(device, dtype)  # [R, K]
+        for name, multiply, laid_out in _kernels(x, weights):
+            rate = partial(_rate, multiply, laid_out, device, 2 * rows * k * width * len(weights))
+            found[rate(0.0), name] = rate
+    first = max(found)
+    return found[first](trial), first[1]
+
+
+def _of(choices: Mapping[str, Sequence[int]], device: torch.device) -> Sequence[int]:
+    return choices.get(device.type, choices["cpu"])
 
 
 def _kernels(x: Tensor, weights: Sequence[Tensor]) -> Iterator[tuple[str, Callable[[Any], Tensor], Sequence[Any]]]:
@@ -57,18 +74,20 @@ def _kernels(x: Tensor, weights: Sequence[Tensor]) -> Iterator[tuple[str, Callab
         return
 
 
-def _seconds(product: Callable[[Any], Tensor], weights: Sequence[Any], device: torch.device, trial: float) -> float:
-    """The median of goes through all weights, of as many as fill a trial."""
-    product(weights[0])
+def _rate(
+    multiply: Callable[[Any], Tensor], weights: Sequence[Any], device: torch.device, operations: int, trial: float
+) -> float:
+    """Operations a second: the median of goes through all weights, of as many as fill a trial."""
+    multiply(weights[0])
     goes: list[float] = []
     while not goes or sum(goes) < trial:
         _settle(device)
         began = time.perf_counter()
         for weight in weights:
-            product(weight)
+            multiply(weight)
         _settle(device)
         goes.append(time.perf_counter() - began)
-    return statistics.median(goes)
+    return operations / statistics.median(goes)
 
 
 def _settle(device: torch.device) -> None:
