@@ -18,7 +18,7 @@ from .errors import LmscoreError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Token
 from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 
-FIRST_LOOK_AHEAD = 256
+FIRST_LOOK_AHEAD = 512
 LOOK_AHEAD = 65_536
 LOOK_AHEAD_ON_CPU = 4096
 """How many tokens of the stream are read together: few at first, so that a first score comes soon, then four times as
