@@ -68,9 +68,6 @@ start symbol grows a thousandfold on its way and cancels again (Sun et al. 2024,
 Models"). On the default model a lone short text would be 1.6e-4 nats off what it gets in a batch, at its first token.
 """
 
-Lookup = Callable[[Tensor], Tensor]
-"""Ids [N] in, their embeddings [N, H] out: new rows, of the weights' dtype and on their device."""
-
 
 def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
     """Whether a model of this configuration, with weights of these names, is one that this decoder knows."""
@@ -108,7 +105,7 @@ class Decoder:
         config: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         frequencies: Tensor | None = None,
-        lookup: Lookup | None = None,
+        table: Callable[[], Tensor] | None = None,
     ) -> None:
         """Take the weights as they are; they are not copied until it pays to pack them.
 
@@ -116,14 +113,13 @@ class Decoder:
             config: as `config.json` has it, with ``rope_parameters``.
             weights: by the names that transformers gives them.
             frequencies: [D / 2], radians by which a position turns each pair; None computes the plain ones.
-            lookup: gives embeddings; None looks them up in the weights.
+            table: gives the embeddings [V, H], mapped anew whenever it is asked; None takes them from the weights.
         """
         embeddings = weights[EMBEDDINGS]  # [V, H]
-        self._lookup = lookup or (lambda ids: F.embedding(ids, embeddings))
-        head = weights.get("lm_head.weight", embeddings)  # [V, H]
-        self.vocabulary: int = head.shape[0]
+        self._table = table or (lambda: embeddings)
+        self.vocabulary: int = embeddings.shape[0]
         self.limit: int = config["max_position_embeddings"]
-        self.device, self.dtype = head.device, head.dtype
+        self.device, self.dtype = embeddings.device, embeddings.dtype
         heads: int = config["num_attention_heads"]
         self._head_size: int = config.get("head_dim") or config["hidden_size"] // heads
         self._epsilon: float = config["rms_norm_eps"]
@@ -134,7 +130,11 @@ class Decoder:
         ]
         self._norm = weights["model.norm.weight"]
         columns = VOCABULARY_BLOCK if self.device.type == "cpu" else VOCABULARY_BLOCK_ELSEWHERE
-        self._head = [_Linear(block, None) for block in torch.split(head, columns)]
+        head = weights.get("lm_head.weight")  # [V, H]; None where it is the embeddings
+        firsts = range(0, self.vocabulary, columns)
+        self._head = [
+            _Linear((self._table() if head is None else head)[first : first + columns], None) for first in firsts
+        ]
         self._rows_read = 0
         self._packed = False
 
@@ -165,7 +165,7 @@ class Decoder:
         rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
         rows, block = (_even(count), BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
         attention = _Attention(tree, rows, block, self.device, self.dtype)
-        hidden = self._lookup(torch.tensor(tree.ids, device=self.device))  # [N, H]
+        hidden = F.embedding(torch.tensor(tree.ids, device=self.device), self._table())  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
             for first in range(0, count, rows):
@@ -185,8 +185,8 @@ class Decoder:
         return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
     def _pack(self) -> None:
-        # The largest goes first: while it is there twice, the rest may still be a mapped file that nobody has read.
-        self._head = [block.packed() for block in self._head]
+        for at in range(len(self._head)):  # one by one: each may be mapped by itself, and goes as it is packed
+            self._head[at] = self._head[at].packed()
         for layer in self._layers:
             layer.pack()
         self._packed = True

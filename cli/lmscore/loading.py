@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import embedding
+from safetensors import safe_open
 
 from . import catalogue, decoder, download
 from .conversion import quiet_transformers, read_gguf
@@ -98,44 +98,42 @@ def _network(model: Any) -> Network:
 def _mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a file, mapped rather than read.
 
-    What is opened together stays mapped together. So a layer is opened at a time, and an output head apart from the
-    embeddings that it is: their pages go as soon as the decoder has packed them, and memory never holds the network
-    twice.
+    What is opened together stays mapped together. So a layer is opened at a time: its pages go as soon as the decoder
+    has packed it, and memory never holds the network twice.
     """
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as tensors:
-        stored = {name: name for name in sorted(tensors.keys())}
-    stored.setdefault("lm_head.weight", decoder.EMBEDDINGS)
-    for _, layer in groupby(stored.items(), key=lambda item: item[0].split(".")[:3]):
+        names = sorted(tensors.keys())
+    for _, layer in groupby(names, key=lambda name: name.split(".")[:3]):
         with safe_open(path, framework="pt") as tensors:
-            for name, under in layer:
-                yield name, tensors.get_tensor(under)
+            for name in layer:
+                yield name, tensors.get_tensor(name)
 
 
 def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
     """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look."""
-    from safetensors import safe_open
     from tokenizers import Tokenizer as Backend
 
     dtype = _dtype(choice.dtype)
+    path = folder / "model.safetensors"
     _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
 
-    def lookup(ids: torch.Tensor) -> torch.Tensor:
-        """Maps the table only as long as it looks: of a long text's ids, whole megabytes would stay in memory."""
+    def table() -> torch.Tensor:
+        """Embeddings, and output head: what was looked up in a mapping, and what was packed, stays as long as that."""
         with _translated(f"{choice.name}: its copy in the cache has gone while it was in use"):
-            file = safe_open(folder / "model.safetensors", framework="pt")
+            file = safe_open(path, framework="pt")
         with file as tensors:
-            return embedding(ids, tensors.get_tensor(decoder.EMBEDDINGS)).to(dtype)
+            found: torch.Tensor = tensors.get_tensor(decoder.EMBEDDINGS)
+        return found
 
     with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
-        weights = dict(_mapped(folder / "model.safetensors"))
+        weights = dict(_mapped(path))
     with memory_errors():
         placed = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
-        network = decoder.Decoder(config, placed, lookup=lookup if device.type == "cpu" else None)
+        as_stored = placed[decoder.EMBEDDINGS] is weights[decoder.EMBEDDINGS]
+        network = decoder.Decoder(config, placed, table=table if as_stored else None)
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 

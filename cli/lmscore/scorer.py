@@ -20,7 +20,7 @@ from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 
 FIRST_LOOK_AHEAD = 512
 LOOK_AHEAD = 65_536
-LOOK_AHEAD_ON_CPU = 4096
+LOOK_AHEAD_ON_CPU = 3072
 """How many tokens of the stream are read together: few at first, so that a first score comes soon, then four times as
 many each time. More would take longer to show, and go no faster."""
 
