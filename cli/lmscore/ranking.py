@@ -25,8 +25,8 @@ def resolution(score: Score) -> float:
     return slack[score.model.dtype] * UNITS[score.model.dtype] * (32 + abs(score.total_logprob or 0.0))
 
 
-SLACK = {"float64": 8.0, "float32": 8.0, "float16": 1.5, "bfloat16": 8.0}
-SLACK_AFTER_CONTEXT = {"float64": 8.0, "float32": 8.0, "float16": 1.5, "bfloat16": 1.5}
+SLACK = {"float64": 8.0, "float32": 10.0, "float16": 1.5, "bfloat16": 3.0}
+SLACK_AFTER_CONTEXT = {"float64": 8.0, "float32": 10.0, "float16": 1.5, "bfloat16": 1.5}
 """The hidden state of a start symbol grows a thousandfold on its way (Sun et al. 2024, "Massive Activations in Large
 Language Models"). In bfloat16 what follows it directly, with no context between, may be nats off."""
 
