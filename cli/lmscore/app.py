@@ -274,12 +274,14 @@ def _open(quiet: bool, **chosen: Any) -> "Scorer":
     """Open the model that was chosen (`open_scorer` names the choices), and say how long that took."""
     began = time.perf_counter()
     gc.disable()  # what is loaded here lives as long as this process: no use in searching it for garbage, ever again
-    with terminal.progress(quiet) as report:
-        from .scorer import open_scorer
+    try:
+        with terminal.progress(quiet) as report:
+            from .scorer import open_scorer
 
-        scorer = open_scorer(**chosen, report=report)
-    gc.freeze()
-    gc.enable()
+            scorer = open_scorer(**chosen, report=report)
+    finally:
+        gc.freeze()
+        gc.enable()
     log.info("loaded in %.1f s: %s", time.perf_counter() - began, scorer.provenance.sentence)
     return scorer
 

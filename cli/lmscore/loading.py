@@ -118,7 +118,7 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
     _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
 
     def table() -> torch.Tensor:
-        """Embeddings, and output head: what was looked up in a mapping, and what was packed, stays as long as that."""
+        """The embeddings, mapped anew: the pages of them that are looked at stay in memory as long as their mapping."""
         with _translated(f"{choice.name}: its copy in the cache has gone while it was in use"):
             file = safe_open(path, framework="pt")
         with file as tensors:

@@ -99,8 +99,10 @@ class Scorer:
             if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
                 yield from self._score_block(block, reading)
                 ahead, tokens, held, block, again = min(4 * ahead, most), 0, 0, [], False
-            if again:  # the same ids, and not their likes once more
-                tokenized = replace(tokenized, context=_one(block[-1].tokenized.context, tokenized.context))
+            if (
+                again and tokenized.context == block[-1].tokenized.context
+            ):  # keep those ids, and not their likes as well
+                tokenized = replace(tokenized, context=block[-1].tokenized.context)
             block.append(_Prepared(text, tokenized))
             tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
             held += len(tokenized.context) + len(tokenized.pieces)
@@ -250,11 +252,6 @@ class Scorer:
             for id, logprob in likely
             if math.isfinite(logprob)
         )
-
-
-def _one(kept: tuple[int, ...], equal: tuple[int, ...]) -> tuple[int, ...]:
-    """The first of two, if they are equal; a token that straddles the boundary makes a context shorter."""
-    return kept if kept == equal else equal
 
 
 def open_scorer(

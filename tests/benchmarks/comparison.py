@@ -187,7 +187,7 @@ def _batch_size(contestant: Measured, work: Work, setting: Setting, say: Say) ->
         return min(MINICONS_BATCH, most) if contestant.contestant in PEERS else None
     seconds: dict[int, float] = {}
     for size in sorted({min(size, most) for size in setting.batch_sizes}):
-        answer, _ = _run(contestant, work, setting, size, f"{work.name}: lm-eval tries batch {size}", say)
+        answer = _run(contestant, work, setting, size, f"{work.name}: lm-eval tries batch {size}", say)
         if answer is not None:
             seconds[size] = answer["seconds"]
     return min(seconds, key=lambda size: seconds[size], default=1)
@@ -198,19 +198,19 @@ def _take_turn(contestant: Measured, work: Work, setting: Setting, number: int, 
     if contestant.failed:
         return []
     label = f"{work.name}: {contestant.contestant}, run {number + 1}"
-    answer, peak = _run(contestant, work, setting, contestant.batch_size or 1, label, say)
+    answer = _run(contestant, work, setting, contestant.batch_size or 1, label, say)
     if answer is None:
         return []
     contestant.seconds.append(answer["seconds"])
-    contestant.peaks.append(answer["device_peak"] or peak)
+    contestant.peaks.append(answer["peak"])
     totals: list[float] = answer["totals"]
     return totals
 
 
 def _run(
     contestant: Measured, work: Work, setting: Setting, batch_size: int, label: str, say: Say
-) -> tuple[dict[str, Any] | None, int | None]:
-    """What a contestant's process answers, and its peak memory; None where it failed, and `failed` says why."""
+) -> dict[str, Any] | None:
+    """What a contestant's process answers, and its ``peak``, in bytes; None where it failed, and `failed` says why."""
     requests = work.requests if contestant.contestant == OURS else work.requests[: work.sample]
     contestant.scale = _ids(work.requests) / _ids(requests)
     contestant.failed = None
@@ -223,9 +223,9 @@ def _run(
             raise
         say(f"{label}: failed: {err}")
         contestant.failed = str(err)
-        return None, None
+        return None
     say(f"{label}: {answer['seconds']:.2f} s")
-    return answer, ended.peak
+    return {**answer, "peak": answer["device_peak"] or ended.peak}
 
 
 def _job(name: str, work: Work, requests: Sequence[Request], setting: Setting, size: int) -> dict[str, Any]:

@@ -8,9 +8,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 ROWS = {"cpu": (512, 1024), "cuda": (2048, 8192)}
-BLOCKS = {"cpu": (2048,), "cuda": (16_384,)}
+BLOCKS = {"cpu": 2048, "cuda": 16_384}
 """Columns of the output head that are multiplied together."""
 
 
@@ -26,34 +25,24 @@ def main(asked: str, answered: str) -> None:
     job = json.loads(Path(asked).read_text(encoding="utf-8"))
     device, dtype = torch.device(job["device"]), getattr(torch, job["dtype"])
     with torch.inference_mode():
-        body = [_best(k, (n,), n * job["layers"], device, dtype, job["trial"]) for k, n in job["body"]]
+        body = [_best(k, n, job["layers"], device, dtype, job["trial"]) for k, n in job["body"]]
         k, n = job["head"]
-        head = _best(k, tuple(min(n, block) for block in _of(BLOCKS, device)), n, device, dtype, job["trial"])
+        block = min(n, BLOCKS.get(device.type, BLOCKS["cpu"]))
+        head = _best(k, block, n // block, device, dtype, job["trial"])
     Path(answered).write_text(json.dumps([*body, head]), encoding="utf-8")
 
 
-def _best(
-    k: int, widths: Sequence[int], columns: int, device: torch.device, dtype: torch.dtype, trial: float
-) -> tuple[float, str]:
-    """Floating-point operations a second, and the name of the kernel.
-
-    Args:
-        widths: of one weight: what to try.
-        columns: of all weights together.
-    """
+def _best(k: int, n: int, count: int, device: torch.device, dtype: torch.dtype, trial: float) -> tuple[float, str]:
+    """Floating-point operations a second with `count` weights in turn, and the name of the kernel."""
+    weights = [torch.randn(n, k).to(device, dtype) for _ in range(count)]  # [N, K] each
     found: dict[tuple[float, str], Callable[[float], float]] = {}
-    for width, rows in product(widths, _of(ROWS, device)):
-        weights = [torch.randn(width, k).to(device, dtype) for _ in range(max(columns // width, 1))]  # [N, K] each
+    for rows in ROWS.get(device.type, ROWS["cpu"]):
         x = torch.randn(rows, k).to(device, dtype)  # [R, K]
         for name, multiply, laid_out in _kernels(x, weights):
-            rate = partial(_rate, multiply, laid_out, device, 2 * rows * k * width * len(weights))
+            rate = partial(_rate, multiply, laid_out, device, 2 * rows * k * n * count)
             found[rate(0.0), name] = rate
     first = max(found)
     return found[first](trial), first[1]
-
-
-def _of(choices: Mapping[str, Sequence[int]], device: torch.device) -> Sequence[int]:
-    return choices.get(device.type, choices["cpu"])
 
 
 def _kernels(x: Tensor, weights: Sequence[Tensor]) -> Iterator[tuple[str, Callable[[Any], Tensor], Sequence[Any]]]:
