@@ -127,6 +127,17 @@ def test_packed_weights_give_what_plain_ones_give(llama: Scorer, scorer_of: Call
     assert llama.score(text).logprobs == pytest.approx(plain.logprobs, abs=1e-5)
 
 
+def test_what_an_accelerator_has_free_bounds_a_tree(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = llama._network
+    assert isinstance(network, Decoder)
+    row = network._layers[0].bytes_a_row
+    monkeypatch.setattr(decoder, "_free_bytes", lambda _: 50 * row / decoder.SHARE_OF_FREE)
+    windows = [Window((0, *range(10 * i, 10 * i + 10)), 1) for i in range(20)]
+    sizes = [len(tree.ids) for tree, _ in network.read(windows)]
+    assert 40 < max(sizes) <= 50
+    assert sum(len(tree.asked) for tree, _ in network.read(windows, share=0.5)) == 200
+
+
 def test_without_the_packing_operators_nothing_is_packed(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmscore.decoder.PACKED", frozenset())
     monkeypatch.setattr("lmscore.decoder.ONEDNN", None)

@@ -11,7 +11,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmscore import Reading, Score, Text, open_scorer
+from lmscore import Reading, Score, Text, decoder, open_scorer
 from lmscore.scorer import Scorer
 
 from . import models
@@ -105,8 +105,12 @@ def test_tokens_that_straddle_the_boundary(scorer: Scorer, twin: Twin) -> None:
     agrees_each(scorer, twin, cuts)
 
 
-def test_documents_longer_than_a_kernel_takes_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", [decoder._layout, lambda count, _: (count, 512, count)], ids=["CPU", "accelerator"])
+def test_documents_longer_than_a_kernel_takes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Any
+) -> None:
     """torch's attention goes through keys 512 at a time; here whole stretches of them are hidden from a row."""
+    monkeypatch.setattr(decoder, "_layout", layout)
     config = transformers.LlamaConfig(**{**models.SIZES, "max_position_embeddings": 2048}, initializer_range=0.2)
     model = transformers.LlamaForCausalLM(config)
     folder = models.save(model, models.wrap(models.byte_level("<s>", "</s>"), "<s>", "</s>"), tmp_path)

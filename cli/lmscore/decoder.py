@@ -46,7 +46,10 @@ VOCABULARY_BLOCK_ELSEWHERE = 16_384
 """Columns of logits that exist together, on a CPU and on an accelerator."""
 
 TREE_BYTES = 20 << 20
-"""Hidden rows of one tree, in bytes: a bound on memory that no text raises, up to the model's context."""
+"""Hidden rows of one tree, in bytes, on a CPU: a bound on memory that no text raises, up to the model's context."""
+
+SHARE_OF_FREE = 0.25
+"""Of an accelerator's free memory, what one tree may take there."""
 
 UNIT_PART = 768
 """Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
@@ -147,9 +150,15 @@ class Decoder:
         Yields:
             A tree of windows, and a hidden row for each of its ids: [N, H].
         """
-        budget = int(share * TREE_BYTES) // (len(self._norm) * self.dtype.itemsize)
-        for tree in trees(windows, budget):
+        for tree in trees(windows, int(share * self._most_ids())):
             yield tree, self._hidden(tree)
+
+    def _most_ids(self) -> int:
+        """How many ids a tree may have."""
+        free = _free_bytes(self.device)
+        if free is None:
+            return TREE_BYTES // (len(self._norm) * self.dtype.itemsize)
+        return int(SHARE_OF_FREE * free) // self._layers[0].bytes_a_row
 
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
         """What hidden rows [R, H] expect next, a block of the vocabulary at a time: [R, VOCABULARY_BLOCK]."""
@@ -163,8 +172,8 @@ class Decoder:
         if self._rows_read >= WORTH_PACKING and not self._packed:
             self._pack()
         rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
-        rows, block = (_even(count), BLOCK) if self.device.type == "cpu" else (count, BLOCK_ELSEWHERE)
-        attention = _Attention(tree, rows, block, self.device, self.dtype)
+        rows, block, chain = _layout(count, self.device)
+        attention = _Attention(tree, rows, block, chain, self.device, self.dtype)
         hidden = F.embedding(torch.tensor(tree.ids, device=self.device), self._table())  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
@@ -192,10 +201,13 @@ class Decoder:
         self._packed = True
 
 
-def _even(count: int) -> int:
-    """Rows of a chunk, so that chunks are of a size: a last one of a few rows would be slow, and less exact."""
+def _layout(count: int, device: torch.device) -> tuple[int, int, int]:
+    """Rows of a chunk, of a block, and of one that begins with a first id and leads on."""
+    if device.type != "cpu":
+        return count, BLOCK_ELSEWHERE, count
     chunks = -(-count // CHUNK)
-    return -(-count // chunks // BLOCK) * BLOCK
+    rows = -(-count // chunks // BLOCK) * BLOCK  # of a size: a last one of a few rows would be slow, and less exact
+    return rows, BLOCK, BLOCK
 
 
 class _Layer:
@@ -223,6 +235,12 @@ class _Layer:
         self._query, self._key, self._value = self._query.packed(), self._key.packed(), self._value.packed()
         self._out = self._out.packed()
         self._unit = [(gate.packed(), up.packed(), down.packed()) for gate, up, down in self._unit]
+
+    @property
+    def bytes_a_row(self) -> int:
+        """About what a row takes on its way through, where all rows go together: a dozen states, three gated units."""
+        gates = sum(gate.width for gate, _, _ in self._unit)
+        return (12 * self._out.width + 3 * gates) * self._out.weight.element_size()
 
     def room(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Where the keys and values of hidden rows [N, H] will stand: [N, heads that share them, D]."""
@@ -293,17 +311,18 @@ class _Group:
 class _Attention:
     """Each id of a tree attends to those that lead to it, and to itself."""
 
-    def __init__(self, tree: Tree, rows: int, size: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, tree: Tree, rows: int, size: int, chain: int, device: torch.device, dtype: torch.dtype) -> None:
         """Plan it.
 
         Args:
             rows: in a chunk.
             size: rows of a block.
+            chain: rows of one that begins with a first id and leads on.
         """
         self._ends = torch.tensor(tree.ends, device=device)
         count = len(tree.ids)
         chunks = [(first, min(first + rows, count)) for first in range(0, count, rows)]
-        self._parts = {first: list(_parts(tree, first, end, size, device)) for first, end in chunks}
+        self._parts = {first: list(_parts(tree, first, end, size, chain, device)) for first, end in chunks}
         # What the last rows of a chain see of it. Each chain's mask is a corner of this.
         longest = max(tree.depths) + 1 + size
         self._chain = torch.zeros(size, longest, dtype=dtype, device=device)
@@ -326,7 +345,9 @@ class _Attention:
         for part in self._parts[chunk.start]:
             own = slice(part.rows.start - chunk.start, part.rows.stop - chunk.start)
             if isinstance(part, _Chain):
-                mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
+                mask = None  # of a chain that is all there, torch's fastest kernels need none
+                if part.rows != part.keys:
+                    mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
                 mixed[own] = _mixed(query[None, own], keys[None, part.keys], values[None, part.keys], mask)[0]
             else:
                 asking = query[own].view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
@@ -351,8 +372,11 @@ class _Attention:
         return mask
 
 
-def _parts(tree: Tree, first: int, end: int, size: int, device: torch.device) -> Iterator[_Chain | _Group]:
-    """Cut rows `first` to `end` into blocks of `size`, and put those that look back at about as much side by side."""
+def _parts(tree: Tree, first: int, end: int, size: int, chain: int, device: torch.device) -> Iterator[_Chain | _Group]:
+    """Cut rows `first` to `end` into blocks of `size`, and put those that look back at about as much side by side.
+
+    A block that begins with a first id goes on to `chain` rows while each leads to the next.
+    """
     waiting: list[list[int]] = []
     begin = first
 
@@ -362,9 +386,13 @@ def _parts(tree: Tree, first: int, end: int, size: int, device: torch.device) ->
             filled = [keys + [0] * (width - len(keys)) for keys in waiting]
             yield _Group(slice(begin, stop), torch.tensor(filled, device=device))
 
-    for start in range(first, end, size):
-        stop = min(start + size, end)
+    stop = first
+    while stop < end:
+        start, stop = stop, min(stop + size, end)
         path = tree.path(start)
+        if not path and tree.depths[stop - 1] == stop - 1 - start:
+            while stop < min(start + chain, end) and tree.parents[stop] == stop - 1:
+                stop += 1
         keys = [*path, *range(start, stop)]
         leads_on = tree.depths[stop - 1] - len(path) == stop - 1 - start  # no row is more than one deeper
         if leads_on and keys[-1] - keys[0] == len(keys) - 1:
@@ -381,16 +409,24 @@ def _parts(tree: Tree, first: int, end: int, size: int, device: torch.device) ->
     yield from group(end)
 
 
-def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Scaled dot-product attention. query: [G, B, heads, D]; keys, values: [G, K, heads that share them, D]."""
+def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention; without a mask, row i looks at key i and those before it.
+
+    Args:
+        query: [G, B, heads, D].
+        keys, values: [G, K, heads that share them, D].
+    """
     sharing = query.shape[2] // keys.shape[2]
-    if query.device.type != "cpu" and sharing > 1:  # CUDA's fast kernels take a mask, or shared heads, but not both
+    if (
+        query.device.type != "cpu" and mask is not None and sharing > 1
+    ):  # CUDA's fast kernels take a mask, or shared heads, but not both
         keys, values, sharing = keys.repeat_interleave(sharing, 2), values.repeat_interleave(sharing, 2), 1
     mixed = F.scaled_dot_product_attention(
         query.transpose(1, 2),
         keys.transpose(1, 2),
         values.transpose(1, 2),
         attn_mask=mask,
+        is_causal=mask is None,
         enable_gqa=sharing > 1,
     )
     return mixed.transpose(1, 2)
@@ -458,6 +494,16 @@ class _Packed(_Linear):
     def _fused(self, rows: Tensor, step: str) -> Tensor:
         result: Tensor = ONEDNN._linear_pointwise(rows, self.weight, self.bias, step, [], "")
         return result
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """What an accelerator has left, what torch keeps there for later included; None for a CPU, or where nobody says."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return None
 
 
 def _packs(dtype: torch.dtype) -> bool:

@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.accelerator`: a Llama of one billion random weights in bfloat16 on an NVIDIA card.
 
-Lines, rank and docs, lmscore beside lm-eval, with the card's measured matrix rate. `--smoke` goes the same way with a
-tiny model on the CPU, to see that it can go.
+Lines, rank and docs, lmscore beside lm-eval, with the card's measured matrix rate. First in float32, once, beside a
+plain loop over transformers: there totals must agree closely enough to show a wrong attention. `--smoke` goes the same
+way with a tiny model on the CPU, to see that it can go.
 """
 
 import argparse
@@ -18,7 +19,10 @@ WORKS = ("lines", "rank", "docs")
 BATCH_SIZES = (16, 64, 256)
 
 TOLERANCE = 0.05
-"""Nats a token. lm-eval keeps logits in bfloat16, whose numbers around 10 stand 0.06 apart; most errors cancel."""
+"""Nats a token, in bfloat16: lm-eval keeps logits in it, and there numbers around 10 stand 0.06 apart; most errors
+cancel."""
+
+TOLERANCE_IN_FLOAT32 = 1e-3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     dataclasses.replace(setting, runs=1, batch_sizes=(2,), device="cpu", trial=0.001),
                     works.SMOKE,
                 )
+            precise = dataclasses.replace(setting, runs=1, dtype="float32", tolerance=TOLERANCE_IN_FLOAT32)
+            run(precise, WORKS, works.SMOKE if wanted.smoke else works.Sizes(), [], wanted.output / "float32")
             run(setting, WORKS, sizes, ["lm-eval"], wanted.output)
     except (comparison.Disagreement, children.Failed) as err:
         print(f"error: {err}", file=sys.stderr)
