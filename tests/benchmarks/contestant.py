@@ -67,15 +67,16 @@ def lmscore(job: Job) -> Run:
 
     def run(job: Job) -> list[float]:
         texts = [Text(request["text"], request["context"]) for request in job.requests]
+        scores: Iterable[Any] = scorer.scores(texts)
         if job.ranked:
             candidates = scorer.rank([text.text for text in texts], texts[0].context).candidates
-            scores = [candidate.score for candidate in sorted(candidates, key=lambda candidate: candidate.index)]
-        else:
-            scores = list(scorer.scores(texts))
+            scores = (candidate.score for candidate in sorted(candidates, key=lambda candidate: candidate.index))
+        totals: list[float] = []
         for score, request in zip(scores, job.requests, strict=True):
             if [token.id for token in score.tokens] != request["ids"]:
                 raise SystemExit(f"lmscore scored other ids than the rest: {request['text']!r}")
-        return [score.total_logprob or 0.0 for score in scores]
+            totals.append(score.total_logprob or 0.0)
+        return totals
 
     return run
 
