@@ -12,11 +12,14 @@ import difflib
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -57,7 +60,7 @@ def examples(text: str) -> Iterator[Example]:
 
 
 def printed(command: str) -> str:
-    """What a command prints on stdout, 80 columns wide and plain, in the repository's root.
+    """What a command prints on stdout, 80 columns wide and plain, in a folder that holds sample_inputs and goes again.
 
     Raises:
         subprocess.CalledProcessError: the command fails.
@@ -71,9 +74,10 @@ def printed(command: str) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     shell = ["bash", "-o", "pipefail", "-c", command]
-    done = subprocess.run(
-        shell, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, encoding="utf-8"
-    )
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "sample_inputs", Path(folder, "sample_inputs"))
+        done = subprocess.run(shell, cwd=folder, env=environment, check=True, **streams)
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     return "\n".join(lines).strip("\n") + "\n"
 

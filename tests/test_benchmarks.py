@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from tokenizers import Tokenizer
 
-from .benchmarks import comparison, matrices, picture, start, works
+from .benchmarks import comparison, dataset, matrices, picture, start, works
 
 pytestmark = pytest.mark.slow  # each contestant is a process that imports torch and more
 
@@ -141,3 +141,9 @@ def test_the_accelerator_needs_one(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: there is no CUDA device") and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_dataset_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dataset.main(["--lines", "100", "3000"]) == 0
+    assert "exit code 130, a journal; finished, the file is the same" in capsys.readouterr().out

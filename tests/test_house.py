@@ -33,6 +33,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalogue": {"errors"},
     "hints": {"records"},
     "files": {"errors", "interrupt", "records"},
+    "tables": {"errors", "files"},
+    "journal": {"errors", "interrupt"},
+    "roles": {"errors", "records", "tables"},
+    "encoding": {"errors", "tables"},
+    "corpus": {"records"},
+    "batch": {"", "corpus", "encoding", "errors", "files", "journal", "records", "roles", "tables", "views.rows"},
     "ranking": {"errors", "records"},
     "tokenization": {"errors", "records"},
     "engine": {"errors", "planning"},
@@ -53,18 +59,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "records",
         "tokenization",
     },
-    "show": {"catalogue", "download", "options", "records", "terminal", "views.rows", "views.table"},
+    "show": {"catalogue", "download", "options", "records", "terminal", "views.rows", "views.summary", "views.table"},
     "download": {"catalogue", "conversion", "errors", "interrupt"},
     "views": set(),
     "views.glyphs": set(),
     "views.units": set(),
-    "views.rows": {"", "catalogue", "records"},
+    "views.rows": {"", "catalogue", "corpus", "records"},
+    "views.summary": {"corpus", "records", "views.glyphs", "views.table"},
     "views.table": {"catalogue", "records", "views.glyphs", "views.units"},
-    "options": {"catalogue", "views.units"},
+    "options": {"catalogue", "tables", "views.units"},
     "terminal": {"download", "interrupt", "views.glyphs"},
 }
 MAY_IMPORT_FOREIGN = {
-    "rich": {"terminal", "views.table"},
+    "rich": {"terminal", "views.summary", "views.table"},
+    "pyarrow": {"encoding", "tables"},
     "typer": {"app", "options"},
     "torch": {"engine", "decoder", "pretrained", "scorer", "loading", "conversion"},
     "transformers": {"pretrained", "loading", "conversion"},
@@ -129,12 +137,14 @@ def test_the_public_names() -> None:
         _ = lmscore.no_such_name
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["rank", "--help"], ["models"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["score", "--help"], ["rank", "--help"], ["batch", "--help"], ["models"], ["--version"]]
+)
 def test_help_models_and_version_load_neither_torch_nor_transformers(arguments: list[str]) -> None:
     code = (
         "import sys; from lmscore.app import run; "
         f"sys.argv = ['lmscore', *{arguments!r}]; code = run(); "
-        "print({'torch', 'transformers', 'numpy'} & sys.modules.keys(), code, file=sys.stderr)"
+        "print({'torch', 'transformers', 'numpy', 'pyarrow'} & sys.modules.keys(), code, file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert ran.stderr.splitlines()[-1] == "set() 0"
@@ -158,7 +168,7 @@ def test_every_command_option_and_argument_has_help(name: str) -> None:
 
 
 def test_the_commands() -> None:
-    expected = {"", " score", " rank", " models", " models pull", " models remove"}
+    expected = {"", " score", " rank", " batch", " models", " models pull", " models remove"}
     assert {name.removeprefix("lmscore") for name in COMMANDS} == expected
 
 

@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
@@ -17,9 +17,11 @@ import typer
 from . import __version__, catalogue, download, files, hints, show, terminal
 from . import options as opt
 from .errors import LmscoreError
-from .records import Ranking, Reading, Text
+from .records import Measure, Ranking, Reading, Text
 
 if TYPE_CHECKING:
+    from .encoding import Column
+    from .roles import Roles
     from .scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -127,8 +129,9 @@ def score(
             bos=bos,
             threads=threads,
         )
-        scores = _timed(scorer.scores(source, reading), lambda score: score.num_tokens)
-        show.scores(scores, stream, style)
+        with terminal.pace(quiet) as pace:
+            scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
+            show.scores(scores, stream, style)
 
 
 @app.command()
@@ -182,8 +185,106 @@ def rank(
             bos=bos,
             threads=threads,
         )
-        rankings = scorer.rankings(groups, by.value, reading)
-        show.rankings(_timed(rankings, _tokens_of), stream, style)
+        with terminal.pace(quiet) as pace:
+            rankings = scorer.rankings(groups, by.value, reading, tick=show.ticks(pace))
+            show.rankings(_timed(rankings, _tokens_of), stream, style)
+
+
+@app.command()
+def batch(
+    inputs: opt.InputsArg,
+    output: opt.TableOpt,
+    input_format: opt.TableFormatOpt = None,
+    text_column: opt.TextColumnOpt = None,
+    context_column: opt.ContextColumnOpt = None,
+    id_column: opt.IdColumnOpt = None,
+    candidates_column: opt.CandidatesColumnOpt = None,
+    gold_column: opt.GoldColumnOpt = None,
+    good_column: opt.GoodColumnOpt = None,
+    bad_column: opt.BadColumnOpt = None,
+    group_column: opt.GroupColumnOpt = None,
+    join: opt.JoinOpt = "",
+    columns: opt.ColumnsOpt = None,
+    prefix: opt.PrefixOpt = "",
+    tokens: opt.TokensOpt = False,
+    rank: opt.RankOpt = False,
+    entropy: opt.EntropyOpt = False,
+    top: opt.TopTokensOpt = 0,
+    by: opt.ByOpt = opt.Measure.sum,
+    on_error: opt.OnErrorOpt = opt.OnError.stop,
+    limit: opt.LimitOpt = None,
+    shard: opt.ShardOpt = None,
+    restart: opt.RestartOpt = False,
+    summary: opt.SummaryOpt = None,
+    model: opt.ModelOpt = opt.MODEL,
+    revision: opt.RevisionOpt = None,
+    trust_remote_code: opt.TrustOpt = False,
+    dtype: opt.DTypeOpt = opt.DType.auto,
+    device: opt.DeviceOpt = opt.Device.auto,
+    threads: opt.ThreadsOpt = None,
+    bos: opt.BosOpt = None,
+    eos: opt.EosOpt = False,
+    parse_special: opt.ParseSpecialOpt = False,
+    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    stride: opt.StrideOpt = None,
+    quiet: opt.QuietOpt = False,
+    verbose: opt.VerboseOpt = False,
+) -> None:
+    """Score or rank every record of a dataset, keep its columns, and add up the whole.
+
+    Killed at any moment, the same command goes on where it was.
+
+    - `lmscore batch texts.jsonl -o scored.jsonl`
+
+    - `lmscore batch pairs.jsonl -o out.csv --good-column sentence_good --bad-column sentence_bad`
+
+    - `lmscore batch quiz.parquet -o out.parquet --candidates-column endings --gold-column label`
+    """
+    from . import batch as batches
+
+    terminal.listen(quiet, verbose)
+    roles = _roles(
+        text_column,
+        candidates_column,
+        (good_column, bad_column),
+        join,
+        context=context_column,
+        id=id_column,
+        gold=gold_column,
+        group=group_column,
+    )
+    source = batches.Source(tuple(inputs), input_format, limit, _shard(shard))
+    extras = tuple(name for name, asked in (("rank", rank), ("entropy", entropy), ("top", top > 0)) if asked)
+    if extras and not tokens:
+        raise typer.BadParameter(f"--{extras[0]} tells of each token; give --tokens too")
+    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
+    measure: Measure | None = by.value if roles.candidates else None
+    weigh_pmi = roles.context is not None and (roles.gold is not None or roles.first_is_gold)
+    if tokens and roles.candidates:
+        raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
+    added = _added(columns, tokens, batches.RANK_COLUMNS if roles.candidates else batches.SCORE_COLUMNS)
+    job = batches.Job(roles, reading, measure, weigh_pmi, on_error.value, added, prefix, extras)
+    todo = batches.plan(source, job, output)
+    with files.output(summary) if summary else contextlib.nullcontext() as kept:
+        scorer = _open(
+            quiet,
+            model=model,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            dtype=dtype.value,
+            device=device.value,
+            bos=bos,
+            threads=threads,
+        )
+        with terminal.pace(quiet) as pace:
+            done = batches.carry_out(todo, scorer, restart, show.progress(pace, todo.position))
+        show.summary(done, scorer.provenance, sys.stdout, kept)
+    if not quiet:
+        terminal.say(
+            "done", f"{done.corpus.records:,} records in {done.seconds:,.1f} s, {done.rate:,.0f} tokens a second"
+        )
+    if done.corpus.bad and on_error is opt.OnError.skip:
+        raise typer.Exit(1)
 
 
 @models_app.callback()
@@ -207,6 +308,48 @@ def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
     """Delete a model from the cache."""
     terminal.listen(quiet, verbose=False)
     download.remove(catalogue.entry(name))
+
+
+def _roles(
+    text: str | None, candidates: str | None, pair: tuple[str | None, str | None], join: str, **others: str | None
+) -> "Roles":
+    """Which columns mean what.
+
+    Raises:
+        typer.BadParameter: they contradict each other.
+    """
+    from .roles import Roles
+
+    if sum((text is not None, candidates is not None, pair != (None, None))) > 1:
+        raise typer.BadParameter("--text-column, --candidates-column and --good-column exclude each other; give one")
+    if (pair[0] is None) != (pair[1] is None):
+        raise typer.BadParameter("--good-column and --bad-column belong together; give both")
+    if others["gold"] is not None and candidates is None:
+        raise typer.BadParameter("--gold-column says which of --candidates-column is right; give that too")
+    if others["group"] is not None and others["gold"] is None and pair[0] is None:
+        raise typer.BadParameter("--group-column groups accuracy; give --gold-column or --good-column too")
+    chosen = tuple(candidates.split(",")) if candidates else tuple(name for name in pair if name is not None)
+    return Roles(text, chosen, first_is_gold=pair[0] is not None, join=join, **others)
+
+
+def _shard(shard: str | None) -> tuple[int, int] | None:
+    if shard is None:
+        return None
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise typer.BadParameter(f"--shard {shard}: give it as I/N, with I from 1 to N: --shard 1/8")
+    return int(part), int(parts)
+
+
+def _added(chosen: str | None, tokens: bool, known: "Mapping[str, Column]") -> "tuple[Column, ...]":
+    """The columns to add, in the order they were asked for."""
+    from .batch import TOKENS
+
+    names = list(known) if chosen is None else [name.strip() for name in chosen.split(",")]
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"--columns: there is no {name!r}; there are {', '.join(known)}")
+    return (*(known[name] for name in dict.fromkeys(names)), *([TOKENS] if tokens else []))
 
 
 def _texts(texts: list[str], file: str | None, whole: bool, context: str | None) -> Iterator[Text]:

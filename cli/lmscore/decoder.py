@@ -175,8 +175,8 @@ class Decoder:
         count = max(len(tree.ids), FEWEST_ROWS)
         tree = tree.filled(count)
         self._rows_read += count
-        if self._rows_read >= WORTH_PACKING and not self._packed:
-            self._pack()
+        if self._rows_read >= WORTH_PACKING:
+            self.settle()
         rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
         rows, block, chain = _layout(count, self.device)
         attention = _Attention(tree, rows, block, chain, self.device, self.dtype)
@@ -199,7 +199,10 @@ class Decoder:
         cosine, sine = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
         return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
-    def _pack(self) -> None:
+    def settle(self) -> None:
+        """Pack the weights, if that has not been done."""
+        if self._packed:
+            return
         for at in range(len(self._head)):  # one by one: each may be mapped by itself, and goes as it is packed
             self._head[at] = self._head[at].packed()
         for layer in self._layers:

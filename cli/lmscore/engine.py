@@ -5,7 +5,7 @@ Knows no text, no files and no options, and of a network only that it reads wind
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +24,10 @@ HEAD_ROWS = 256
 
 SMALLEST_SHARE = 1 / 64
 """Batches are halved when memory runs out, but not below this part of their usual size."""
+
+
+Tick = Callable[[int], object]
+"""Told how many more tokens are scored."""
 
 
 class Read(Protocol):
@@ -51,6 +55,7 @@ class Network(Protocol):
     def limit(self) -> int | None: ...
     def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Read, Tensor]]: ...
     def logits(self, hidden: Tensor) -> Iterator[Tensor]: ...
+    def settle(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +77,21 @@ class Wanted:
     top: int = 0
 
 
-def run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[list[Readout]]:
+def run(network: Network, windows: Sequence[Window], wanted: Wanted, tick: Tick = int) -> list[list[Readout]]:
     """Read windows; for each, one readout for each token scored there. Windows that are equal are read once.
+
+    Args:
+        tick: told of tokens as they are scored, those of equal windows once.
 
     Raises:
         LmscoreError: memory ran out, even for small batches.
     """
     distinct = list(dict.fromkeys(windows))
-    found = dict(zip(distinct, _run(network, distinct, wanted), strict=True))
+    found = dict(zip(distinct, _run(network, distinct, wanted, tick), strict=True))
     return [found[window] for window in windows]
 
 
-def _run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[list[Readout]]:
+def _run(network: Network, windows: Sequence[Window], wanted: Wanted, tick: Tick = int) -> list[list[Readout]]:
     found: dict[int, list[Readout]] = {}
     share = 1.0
     with torch.inference_mode(), memory_errors():
@@ -94,6 +102,7 @@ def _run(network: Network, windows: Sequence[Window], wanted: Wanted) -> list[li
                     targets = [id for index in here for id in windows[index].scored]
                     readouts = iter(_read_out_rows(network, hidden, read.asked, targets, wanted))
                     found.update((index, list(islice(readouts, len(windows[index].scored)))) for index in here)
+                    tick(len(targets))
             except (MemoryError, RuntimeError) as err:
                 share /= 2
                 if not _out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:

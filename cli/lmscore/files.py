@@ -52,9 +52,9 @@ def texts_from_file(path: str, context: str | None) -> Iterator[Text]:
     empty = True
     for number, line in _lines(path):
         empty = False
-        yield Text(line, context, f"{_name(path)}, line {number}", number - 1)
+        yield Text(line, context, f"{name_of(path)}, line {number}", number - 1)
     if empty:
-        raise LmscoreError(f"{_name(path)} is empty: there are no texts in it; put one on each line")
+        raise LmscoreError(f"{name_of(path)} is empty: there are no texts in it; put one on each line")
 
 
 def whole_text(path: str, context: str | None) -> Iterator[Text]:
@@ -63,9 +63,9 @@ def whole_text(path: str, context: str | None) -> Iterator[Text]:
     Raises:
         LmscoreError: as `texts_from_file`.
     """
-    with _opened(path) as stream:
-        data = _without_signature(_name(path), stream.read())
-    yield Text(_decoded(data, _name(path), 0), context, _name(path))
+    with opened(path) as stream:
+        data = without_signature(name_of(path), stream.read())
+    yield Text(_decoded(data, name_of(path), 0), context, name_of(path))
 
 
 def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
@@ -77,13 +77,13 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
     candidates, blank = [], []
     for number, line in _lines(path):
         if line.strip():
-            candidates.append(Text(join + line, context, f"{_name(path)}, line {number}", number - 1))
+            candidates.append(Text(join + line, context, f"{name_of(path)}, line {number}", number - 1))
         else:
             blank.append(str(number))
     if blank:
-        log.warning("%s: blank lines skipped: %s", _name(path), ", ".join(blank))
+        log.warning("%s: blank lines skipped: %s", name_of(path), ", ".join(blank))
     if not candidates:
-        raise LmscoreError(f"{_name(path)} has no candidates; put one on each line")
+        raise LmscoreError(f"{name_of(path)} has no candidates; put one on each line")
     yield tuple(candidates)
 
 
@@ -95,7 +95,7 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
     """
     empty = True
     for number, line in _lines(path):
-        where = f"{_name(path)}, line {number}"
+        where = f"{name_of(path)}, line {number}"
         if not line.strip():
             log.warning("%s is blank: skipped", where)
             continue
@@ -106,7 +106,7 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
             for index, candidate in enumerate(candidates)
         )
     if empty:
-        raise LmscoreError(f'{_name(path)} has no groups; write {{"context": …, "candidates": […]}} on each line')
+        raise LmscoreError(f'{name_of(path)} has no groups; write {{"context": …, "candidates": […]}} on each line')
 
 
 def _group(line: str, where: str) -> tuple[str | None, list[str]]:
@@ -129,14 +129,15 @@ def _group(line: str, where: str) -> tuple[str | None, list[str]]:
     return context, candidates
 
 
-def _name(path: str) -> str:
+def name_of(path: str) -> str:
+    """What a path is called in messages."""
     return {STDIN: "stdin", "": "with an empty name"}.get(path, path)
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
+def opened(path: str) -> Iterator[BinaryIO]:
     """A file's bytes, or standard input's; what goes wrong in opening and in reading them, as one line."""
-    name = _name(path)
+    name = name_of(path)
     try:
         if path == STDIN and sys.stdin is None:  # the shell's <&-
             raise LmscoreError("standard input is closed; name a file")
@@ -152,19 +153,24 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Numbered lines, from 1, without their terminators."""
-    with _opened(path) as stream:
+    with opened(path) as stream:
         offset = 0
         for number, raw in enumerate(stream, 1):  # a binary stream ends a line at \n and nowhere else
-            data = _without_signature(_name(path), raw) if number == 1 else raw
+            data = without_signature(name_of(path), raw) if number == 1 else raw
             offset += len(raw) - len(data)
             body = data.removesuffix(b"\n")
             if data.endswith(b"\n"):
                 body = body.removesuffix(b"\r")
-            yield number, _decoded(body, f"{_name(path)}, line {number}", offset)
+            yield number, _decoded(body, f"{name_of(path)}, line {number}", offset)
             offset += len(data)
 
 
-def _without_signature(name: str, data: bytes) -> bytes:
+def without_signature(name: str, data: bytes) -> bytes:
+    """A file's beginning without a UTF-8 byte order mark.
+
+    Raises:
+        LmscoreError: it is UTF-16.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise LmscoreError(f"{name} is UTF-16; convert it first, with `iconv -f UTF-16 -t UTF-8` for instance")
     if data.startswith(codecs.BOM_UTF8):

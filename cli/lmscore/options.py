@@ -7,9 +7,10 @@ from typing import Annotated, Any, Optional
 import typer
 
 from .catalogue import DEFAULT_MODEL
+from .tables import Format as TableFormat
 from .views.units import Unit
 
-__all__ = ["Boundary", "Color", "DType", "Device", "Format", "InputFormat", "Measure", "Unit"]
+__all__ = ["Boundary", "Color", "DType", "Device", "Format", "InputFormat", "Measure", "OnError", "TableFormat", "Unit"]
 
 
 class Format(str, Enum):
@@ -37,6 +38,12 @@ class Format(str, Enum):
 class InputFormat(str, Enum):
     lines = "lines"
     jsonl = "jsonl"
+
+
+class OnError(str, Enum):
+    stop = "stop"
+    skip = "skip"
+    null = "null"
 
 
 class Boundary(str, Enum):
@@ -106,8 +113,87 @@ ContextOpt = Annotated[
 ]
 JoinOpt = Annotated[
     str,
-    typer.Option("--join", metavar="TEXT", help="Put this before each candidate: a space, say.", show_default=False),
+    typer.Option(
+        "--join",
+        metavar="TEXT",
+        help="What to put between a context and what follows: a space, say.",
+        show_default=False,
+    ),
 ]
+
+InputsArg = Annotated[
+    list[str],
+    typer.Argument(metavar="IN", help="Files of records: .txt .jsonl .csv .tsv .parquet, also .gz .zst; - is stdin."),
+]
+TableOpt = Annotated[
+    str, typer.Option("--output", "-o", metavar="OUT", help=".jsonl, .csv, .tsv or .parquet: its name decides.")
+]
+TableFormatOpt = Annotated[
+    TableFormat | None,
+    typer.Option("--input-format", metavar="KIND", help="txt, jsonl, csv, tsv, parquet; by IN's name if not given."),
+]
+LimitOpt = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N records.")]
+ShardOpt = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the records, counted from 1.")
+]
+RestartOpt = Annotated[bool, typer.Option("--restart", help="Begin again, whatever an earlier run has left.", **_FLAG)]
+OnErrorOpt = Annotated[
+    OnError,
+    typer.Option(
+        "--on-error",
+        metavar="WHAT",
+        help="A bad record: stop; skip it into OUT.errors.jsonl; or keep it, with null for scores.",
+    ),
+]
+
+_COLUMN: dict[str, Any] = {"metavar": "NAME", "rich_help_panel": "Columns"}
+TextColumnOpt = Annotated[
+    str | None, typer.Option("--text-column", help="What to score: text, or the only string, if not given.", **_COLUMN)
+]
+ContextColumnOpt = Annotated[
+    str | None, typer.Option("--context-column", help="What stands directly before.", **_COLUMN)
+]
+IdColumnOpt = Annotated[
+    str | None, typer.Option("--id-column", help="What to call a record in the summary.", **_COLUMN)
+]
+CandidatesColumnOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--candidates-column", help="Rank each record's candidates: a list, or several columns, a,b,c.", **_COLUMN
+    ),
+]
+GoldColumnOpt = Annotated[
+    str | None,
+    typer.Option("--gold-column", help="The right candidate, by index from 0 or by text: accuracy.", **_COLUMN),
+]
+GoodColumnOpt = Annotated[
+    str | None, typer.Option("--good-column", help="Of a minimal pair, the text that should win.", **_COLUMN)
+]
+BadColumnOpt = Annotated[str | None, typer.Option("--bad-column", help="The one that should lose.", **_COLUMN)]
+GroupColumnOpt = Annotated[
+    str | None, typer.Option("--group-column", help="Accuracy for each of its values too.", **_COLUMN)
+]
+ColumnsOpt = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="A,B,…", help="Which scores to add.", rich_help_panel="Columns"),
+]
+PrefixOpt = Annotated[
+    str,
+    typer.Option(
+        "--prefix",
+        metavar="TEXT",
+        help="Stands before the names of added columns.",
+        show_default=False,
+        rich_help_panel="Columns",
+    ),
+]
+TokensOpt = Annotated[
+    bool,
+    typer.Option(
+        "--tokens", help="Add each text's tokens, as a list (not in CSV).", rich_help_panel="Columns", **_FLAG
+    ),
+]
+SummaryOpt = Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Write the summary as JSON too.")]
 
 ModelOpt = Annotated[
     str,

@@ -70,6 +70,9 @@ class Pretrained:
         """What hidden rows [R, H] expect next, in one block: [R, V]."""
         yield self._parts.head(hidden)
 
+    def settle(self) -> None:
+        """Nothing is put off here."""
+
     def _hidden(self, batch: Batch, cache: Any) -> Tensor:
         """[B, T, H], and perhaps rows below that nobody reads."""
         skip, lengths = len(batch.stem), batch.lengths

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from .errors import LmscoreError
+from .errors import LmscoreError, RecordError
 from .records import Candidate, Measure, Ranking, Score
 
 # Rounding units (the spacing of numbers just above 1) of the dtypes a model may run in.
@@ -60,7 +60,7 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
         raise LmscoreError("there are no candidates to rank; give at least one, one a line")
     for index, score in zip(indices, scores, strict=True):
         if score.total_logprob is None:
-            raise LmscoreError(
+            raise RecordError(
                 f"candidate {index + 1} has no scored token, since nothing stands before its only one; "
                 "give --context, or a start symbol with --bos"
             )
@@ -83,7 +83,8 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
         )
         for standing in order
     )
-    return Ranking(scores[0].context, by, candidates, MappingProxyType(_flips(orders, by, indices)))
+    firsts = {measure: tuple(indices[s.at] for s in orders[measure] if s.place == 1) for measure in measures}
+    return Ranking(scores[0].context, by, candidates, MappingProxyType(firsts))
 
 
 def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[_Standing]:
@@ -116,16 +117,6 @@ def _pmi(score: Score, alone: Score | None) -> float | None:
     if alone is None or score.total_logprob is None or alone.total_logprob is None:
         return None
     return score.total_logprob - alone.total_logprob
-
-
-def _flips(orders: Mapping[Measure, Sequence[_Standing]], by: Measure, indices: Sequence[int]) -> dict[Measure, int]:
-    """The winners of other measures, where they have one that is not first (or tied for it) by this one."""
-    first = {measure: {s.at for s in order if s.place == 1} for measure, order in orders.items()}
-    return {
-        measure: indices[order[0].at]
-        for measure, order in orders.items()
-        if len(first[measure]) == 1 and not first[measure] <= first[by]
-    }
 
 
 def _logsumexp(values: Sequence[float]) -> float:

@@ -242,17 +242,23 @@ class Ranking:
         context: what stands before every candidate.
         by: the measure the order follows.
         candidates: best first; within a tie, in input order.
-        flips: for each other measure at hand that has a different winner, that winner's index.
+        firsts: for each measure at hand, the indices of those that stand first by it: several on a tie.
     """
 
     context: str | None
     by: Measure
     candidates: tuple[Candidate, ...]
-    flips: Mapping[Measure, int]
+    firsts: Mapping[Measure, tuple[int, ...]]
 
     def upto(self, place: int | None) -> tuple[Candidate, ...]:
         """The candidates in the first places, all that share one included; None is all of them."""
         return tuple(candidate for candidate in self.candidates if place is None or candidate.place <= place)
+
+    @property
+    def flips(self) -> dict[Measure, int]:
+        """The winners of other measures, where they have one that is not first (or tied for it) by this one."""
+        here = self.firsts[self.by]
+        return {m: first[0] for m, first in self.firsts.items() if len(first) == 1 and first[0] not in here}
 
     @property
     def tied(self) -> bool:

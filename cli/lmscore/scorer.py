@@ -6,15 +6,15 @@ would take the same records and give the same records.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import torch
 
 from . import catalogue, engine, loading, planning, ranking
 from .download import Report, silent
-from .errors import LmscoreError
+from .errors import LmscoreError, RecordError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Token
 from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 
@@ -28,7 +28,15 @@ WORTH_REREADING = 16
 """Texts after one context stay together until they have this many times its tokens: to read it again is then cheap."""
 
 MOST_HELD = 8 << 20
-"""Ids of texts that wait to be read together, each text's context counted: a bound on memory (eight bytes each)."""
+"""Ids of texts that wait to be read together, each text's context counted, and of windows that are read together: a
+bound on memory (eight bytes each)."""
+
+Tick = Callable[[int, int], None]
+"""Told how many tokens are scored of those that are read together, and how many these are."""
+
+
+def unheard(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,25 @@ class _Prepared:
 
     text: Text
     tokenized: Tokenized
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the model says of a text, window by window.
+
+    Attributes:
+        min_context: the fewest tokens that any window looks back at, of those that do not reach the beginning.
+    """
+
+    readouts: list[engine.Readout] = field(default_factory=list)
+    windows: int = 0
+    min_context: int | None = None
+
+    def add(self, readouts: Sequence[engine.Readout], behind: int | None) -> None:
+        """Add a window; `behind` is how many tokens it looks back at, if it does not reach the beginning."""
+        self.readouts.extend(readouts)
+        self.windows += 1
+        self.min_context = min((n for n in (behind, self.min_context) if n is not None), default=None)
 
 
 class Scorer:
@@ -76,14 +103,38 @@ class Scorer:
         """
         return next(self.scores([Text(text, context)], reading))
 
-    def scores(self, texts: Iterable[str | Text], reading: Reading = Reading()) -> Iterator[Score]:
+    @property
+    def look_ahead(self) -> int:
+        """How many tokens of a stream are read together at most."""
+        return LOOK_AHEAD_ON_CPU if self._network.device.type == "cpu" else LOOK_AHEAD
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that compute. Sums come out alike, to the last digit, only with as many."""
+        return torch.get_num_threads()
+
+    def settle(self) -> None:
+        """Do now what is else done once it pays, so that what is scored first goes the same way as what comes later."""
+        with torch.inference_mode(), engine.memory_errors():
+            self._network.settle()
+
+    def scores(
+        self,
+        texts: Iterable[str | Text],
+        reading: Reading = Reading(),
+        ahead: int = FIRST_LOOK_AHEAD,
+        tick: Tick = unheard,
+    ) -> Iterator[Score]:
         """Score a stream of texts; the scores come in the texts' order, and the stream is read a bounded way ahead.
+
+        Args:
+            ahead: how many tokens to read together at first.
+            tick: told again and again how many tokens are scored of those that are read together.
 
         Raises:
             LmscoreError: as `score`, naming the text; the scores before it have been given.
         """
-        most = LOOK_AHEAD_ON_CPU if self._network.device.type == "cpu" else LOOK_AHEAD
-        ahead, tokens, held, block = FIRST_LOOK_AHEAD, 0, 0, list[_Prepared]()
+        tokens, held, block = 0, 0, list[_Prepared]()
         source = iter(texts)
         failure: LmscoreError | None = None
         while True:
@@ -97,8 +148,8 @@ class Scorer:
                 break
             again = bool(block) and text.context == block[-1].text.context
             if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
-                yield from self._score_block(block, reading)
-                ahead, tokens, held, block, again = min(4 * ahead, most), 0, 0, [], False
+                yield from self._score_block(block, reading, tick)
+                ahead, tokens, held, block, again = min(4 * ahead, self.look_ahead), 0, 0, [], False
             if (
                 again and tokenized.context == block[-1].tokenized.context
             ):  # keep those ids, and not their likes as well
@@ -106,7 +157,7 @@ class Scorer:
             block.append(_Prepared(text, tokenized))
             tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
             held += len(tokenized.context) + len(tokenized.pieces)
-        yield from self._score_block(block, reading)
+        yield from self._score_block(block, reading, tick)
         if failure is not None:
             raise failure
 
@@ -144,15 +195,23 @@ class Scorer:
         return next(self.rankings([texts], by, reading))
 
     def rankings(
-        self, groups: Iterable[Sequence[Text]], by: Measure = "sum", reading: Reading = Reading()
+        self,
+        groups: Iterable[Sequence[Text]],
+        by: Measure = "sum",
+        reading: Reading = Reading(),
+        ahead: int = FIRST_LOOK_AHEAD,
+        tick: Tick = unheard,
     ) -> Iterator[Ranking]:
         """Rank each of a stream of groups, as `rank` does; small groups are read together.
+
+        Args:
+            ahead, tick: as for `scores`.
 
         Raises:
             LmscoreError: as `rank`; the rankings before it have been given.
         """
         waiting = deque[Sequence[Text]]()
-        scores = self.scores(self._candidates(groups, by, waiting), reading)
+        scores = self.scores(self._candidates(groups, by, waiting), reading, ahead, tick)
         while (first := next(scores, None)) is not None:
             group = waiting.popleft()
             of_group = [first, *islice(scores, len(group) - 1)]
@@ -170,9 +229,12 @@ class Scorer:
                 raise LmscoreError(
                     f"{group[0].origin}: candidates of one group must follow one context; make two groups"
                 )
-            if by == "pmi" and (self.start.id is None or not group[0].context):
-                lacking = "start symbol; choose one with --bos" if group[0].context else "context; give --context"
-                raise LmscoreError(f"pmi compares a context with a bare start symbol, and there is no {lacking}")
+            if by == "pmi" and not group[0].context:
+                raise RecordError(
+                    "pmi compares a context with a bare start symbol, and there is no context; give --context"
+                )
+            if by == "pmi" and self.start.id is None:
+                raise LmscoreError("pmi compares a context with a bare start symbol; choose one with --bos")
             waiting.append(group)
             yield from group
             if by == "pmi":
@@ -188,34 +250,51 @@ class Scorer:
                 )
         return tokenized
 
-    def _score_block(self, block: Sequence["_Prepared"], reading: Reading) -> Iterator[Score]:
-        planned: list[planning.Window] = []
-        spans: list[slice] = []
-        for prepared in block:
-            begin = len(planned)
-            planned.extend(self._windows(prepared.tokenized, reading))
-            spans.append(slice(begin, len(planned)))
+    def _score_block(self, block: Sequence[_Prepared], reading: Reading, tick: Tick) -> Iterator[Score]:
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top)
-        readouts = engine.run(self._network, planned, wanted)
-        for prepared, span in zip(block, spans, strict=True):
-            own = [readout for window in readouts[span] for readout in window]
-            yield self._assemble(prepared, planned[span], own)
+        found = [_Found() for _ in block]
+        done, total = 0, sum(len(prepared.tokenized.pieces) for prepared in block)
 
-    def _windows(self, tokenized: Tokenized, reading: Reading) -> Iterator[planning.Window]:
-        ids = (*tokenized.context, *(piece.id for piece in tokenized.pieces))
+        def more(tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            tick(done, total)
+
+        start = 0 if self.start.id is None else 1
+        for together in self._windows(block, reading):
+            readouts = engine.run(self._network, [window for _, window in together], wanted, more)
+            for (at, window), own in zip(together, readouts, strict=True):
+                found[at].add(own, window.first - start if window.cut else None)
+        tick(total, total)
+        for prepared, of_text in zip(block, found, strict=True):
+            yield self._assemble(prepared, of_text)
+
+    def _windows(self, block: Sequence[_Prepared], reading: Reading) -> Iterator[list[tuple[int, planning.Window]]]:
+        """The windows of all texts, each with its text's place in the block, as many together as may be held."""
         start = () if self.start.id is None else (self.start.id,)
-        return planning.windows(start, ids, len(tokenized.context), self._network.limit, reading.stride)
+        together: list[tuple[int, planning.Window]] = []
+        held = 0
+        for at, prepared in enumerate(block):
+            context = prepared.tokenized.context
+            ids = (*context, *(piece.id for piece in prepared.tokenized.pieces))
+            for window in planning.windows(start, ids, len(context), self._network.limit, reading.stride):
+                together.append((at, window))
+                held += len(window.ids)
+                if held > MOST_HELD:
+                    yield together
+                    together, held = [], 0
+        if together:
+            yield together
 
-    def _assemble(
-        self, prepared: "_Prepared", windows: Sequence[planning.Window], readouts: Sequence[engine.Readout]
-    ) -> Score:
+    def _assemble(self, prepared: _Prepared, found: _Found) -> Score:
         text, tokenized = prepared.text, prepared.tokenized
+        readouts = found.readouts
         unscored = len(tokenized.pieces) - len(readouts)
         tokens = []
         for index, piece in enumerate(tokenized.pieces):
             readout = readouts[index - unscored] if index >= unscored else engine.Readout(None)
             if readout.logprob is not None and not math.isfinite(readout.logprob):
-                raise LmscoreError(
+                raise RecordError(
                     f"{text.origin}: the model gives token {index} ({piece.token!r}) a log-probability of "
                     f"{readout.logprob}; its weights are damaged, or {self.provenance.dtype} is too small for it"
                 )
@@ -234,14 +313,12 @@ class Scorer:
                     top=None if readout.top is None else self._alternatives(readout.top),
                 )
             )
-        behind = 0 if self.start.id is None else 1
-        cut = [window.first - behind for window in windows if window.cut]
         return Score(
             text=text.text,
             context=text.context,
             tokens=tuple(tokens),
-            windows=max(len(windows), 1),
-            min_context=min(cut, default=None),
+            windows=max(found.windows, 1),
+            min_context=found.min_context,
             model=self.provenance,
         )
 

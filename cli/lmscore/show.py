@@ -12,12 +12,17 @@ from . import options as opt
 from . import terminal
 from .catalogue import Holding
 from .download import cache_root
-from .records import Ranking, Score
+from .records import Provenance, Ranking, Score
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from .batch import Progress, Report
+    from .tables import Position
     from .views import table
+
+LONG = 20_000
+"""So many tokens take a while by themselves."""
 
 Record = TypeVar("Record", Score, Ranking)
 
@@ -64,6 +69,37 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
         _tables(stream, style, records, lambda ranking, page: table.ranking_view(ranking, page, style.top))
     else:
         rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
+
+
+def progress(pace: terminal.Pace, position: "Position") -> "Report":
+    """Tell how far a dataset is.
+
+    Args:
+        position: how far its files have been read.
+    """
+    from .views.summary import progress_line
+
+    return lambda so_far: pace(progress_line(so_far.corpus, so_far.rate, so_far.within), position.done, position.total)
+
+
+def ticks(pace: terminal.Pace) -> Callable[[int, int], None]:
+    """Tell how far a long text is."""
+
+    def tick(done: int, total: int) -> None:
+        if total >= LONG:
+            pace(f"{done:,} of {total:,} tokens", done, total)
+
+    return tick
+
+
+def summary(done: "Progress", model: Provenance, stream: TextIO, kept: TextIO | None) -> None:
+    """Write what a dataset adds up to as a table, and as JSON to `kept`."""
+    from .views import rows
+    from .views.summary import summary_view
+
+    terminal.show(terminal.console(stream), summary_view(done.corpus, model))
+    if kept is not None:
+        rows.write_json(kept, [rows.summary_object(done.corpus, done.seconds, model)])
 
 
 def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:

@@ -5,7 +5,8 @@ Knows streams and Rich, and nothing of texts, models or scores.
 
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
@@ -88,6 +89,48 @@ def progress(quiet: bool) -> Iterator[Report]:
 
     with interrupt.undone(stop):
         yield report
+
+
+Pace = Callable[[str, float, float | None], None]
+"""Told what is going on in a line, how much is done, and of how much (None: nobody knows)."""
+
+
+@contextmanager
+def pace(quiet: bool) -> Iterator[Pace]:
+    """Show on stderr how far long work is: as a bar where there is a terminal, else as a line once in a while."""
+    if quiet or sys.stderr is None:
+        yield lambda line, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    columns = BarColumn(20), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
+    bar = Progress(*columns, console=talk, transient=True)
+    task = bar.add_task("")
+    said = time.monotonic()
+
+    def report(line: str, done: float, total: float | None) -> None:
+        nonlocal said
+        if done == total:  # what comes next is to be written where the bar stands
+            stop()
+        elif talk.is_terminal:
+            bar.update(task, completed=done, total=total, description=line)
+            bar.start()
+        elif time.monotonic() - said >= SAY_EVERY:
+            said = time.monotonic()
+            talk.print(f"{done / total:.0%}, {line}" if total else line, soft_wrap=True)
+
+    def stop() -> None:
+        if bar.live.is_started:
+            bar.stop()
+
+    with interrupt.undone(stop):
+        yield report
+
+
+SAY_EVERY = 30.0
+"""Seconds between two lines of progress, where there is no terminal."""
 
 
 def listen(quiet: bool, verbose: bool) -> None:

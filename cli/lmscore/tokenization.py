@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import accumulate, takewhile
 from typing import Any
 
-from .errors import LmscoreError
+from .errors import LmscoreError, RecordError
 from .records import Reading, Text
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Tokenizer:
             pieces.append(self._end_symbol(len(body)))
         if not pieces:
             hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
-            raise LmscoreError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
+            raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
         return Tokenized(tuple(before), tuple(pieces))
 
     def string(self, id: int) -> str:
@@ -182,8 +182,13 @@ def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | Non
 
 def _pieces(ids: Sequence[int], spans: Sequence[tuple[int, int]], data: bytes, begin: int) -> list[Piece]:
     """The tokens that hold these spans of `data`, their offsets counted from `begin`."""
+    spelled: dict[bytes, tuple[str, bytes]] = {}  # each once: in a long text that is most of the memory
+
+    def spell(own: bytes) -> tuple[str, bytes]:
+        return spelled.setdefault(own, (own.decode("utf-8", "backslashreplace"), own))
+
     return [
-        Piece(id, data[start:end].decode("utf-8", "backslashreplace"), data[start:end], start - begin, end - begin)
+        Piece(id, *spell(data[start:end]), start - begin, end - begin)
         for id, (start, end) in zip(ids, spans, strict=True)
     ]
 
@@ -219,7 +224,7 @@ def _utf8(text: str, origin: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as err:  # what the shell or a "\ud800" in JSON could not decode
         at = len(text[: err.start].encode("utf-8", "surrogatepass"))
-        raise LmscoreError(
+        raise RecordError(
             f"{origin} is not valid UTF-8 at byte {at}; convert it first, with iconv for instance"
         ) from err
 

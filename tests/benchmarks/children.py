@@ -47,7 +47,7 @@ def run(command: Sequence[str], env: Mapping[str, str] = {}) -> Ended:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env={**os.environ, **OFFLINE, **env}
         )
-        peak = _wait(process)
+        peak = wait(process)
         seconds = time.perf_counter() - began
         for stream in (out, err):
             stream.seek(0)
@@ -70,7 +70,8 @@ def call(module: str, job: Any) -> tuple[Any, Ended]:
         return json.loads(answered.read_text(encoding="utf-8")), ended
 
 
-def _wait(process: "subprocess.Popen[Any]") -> int | None:
+def wait(process: "subprocess.Popen[Any]") -> int | None:
+    """Wait for a process to end, and give the bytes that it held at most; None where no `wait4` says so."""
     if not hasattr(os, "wait4"):  # Windows: time alone
         process.wait()
         return None

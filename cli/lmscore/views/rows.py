@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..catalogue import Holding
-from ..records import Candidate, Ranking, Score, Token
+from ..corpus import Corpus
+from ..records import Candidate, Provenance, Ranking, Score, Token
 
 
 def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _counts(score: Score, tokens: bool, extras: Collection[str] = ()) -> dict[st
         "weakest": _weakest(score),
     }
     if tokens:
-        counts["tokens"] = [_token_object(token, extras) for token in score.tokens]
+        counts["tokens"] = [token_object(token, extras) for token in score.tokens]
     return {**counts, "windows": score.windows, "min_context": score.min_context}
 
 
@@ -83,7 +84,7 @@ def _weakest(score: Score) -> dict[str, Any] | None:
     return {"index": token.index, "token": token.token, "logprob": token.logprob, "share": score.weakest_share}
 
 
-def _token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
+def token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
     """A token's fields; rank, entropy and alternatives where they were asked for, though they may not exist."""
     fields: dict[str, Any] = {
         "index": token.index,
@@ -99,6 +100,34 @@ def _token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
         "top": token.top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in token.top],
     }
     return {name: value for name, value in fields.items() if name not in EXTRAS or name in extras}
+
+
+def summary_object(corpus: Corpus, seconds: float, model: Provenance) -> dict[str, Any]:
+    """What a dataset adds up to, as the object that ``lmscore batch --summary`` writes."""
+    return {
+        "records": corpus.records,
+        "bad_records": corpus.bad,
+        "num_tokens": corpus.tokens,
+        "num_unscored": corpus.unscored,
+        "windows": corpus.windows,
+        "num_bytes": corpus.bytes,
+        "total_logprob": corpus.log_likelihood,
+        "mean_logprob": corpus.mean_logprob,
+        "perplexity": corpus.perplexity,
+        "bits_per_byte": corpus.bits_per_byte,
+        "least_likely": [asdict(one) for one in corpus.unlikely],
+        "accuracy": {
+            group: {
+                measure: {**asdict(hits), "accuracy": hits.accuracy, "interval_95": hits.interval}
+                for measure, hits in by.items()
+            }
+            for group, by in corpus.hits.items()
+        },
+        "seconds": seconds,
+        "tokens_per_second": corpus.tokens / seconds if seconds else None,
+        "model": asdict(model),
+        "lmscore_version": __version__,
+    }
 
 
 EXTRAS = ("rank", "entropy", "top")
@@ -157,7 +186,7 @@ def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Collection[
             told = {"text_index": number, **flat, **_flat_weakest(weakest), **_provenance(score)}
             yield {**told, "context": context, "text": text}
         for token in score.tokens if tokens else ():
-            fields = {**_token_object(token, extras), "bytes": token.bytes.hex()}
+            fields = {**token_object(token, extras), "bytes": token.bytes.hex()}
             if "top" in fields:
                 fields["top"] = fields["top"] and json.dumps(fields["top"], ensure_ascii=False)
             yield {"text_index": number, **fields, **_provenance(score)}

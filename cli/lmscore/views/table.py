@@ -45,8 +45,15 @@ MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte"
 def score_view(score: Score, page: Page, tokens: bool = True) -> RenderableType:
     """One text: a row for each token, unless they are not wanted, and below it what they add up to."""
     context = [_context(score.context)] if score.context else []
-    body = _score_table(score, page) if tokens else Line(shorten(spell_text(score.text), 200))
-    return Group(*context, body, *_score_footer(score, page), _provenance(score))
+    fits = len(score.tokens) <= MOST_ROWS
+    body = _score_table(score, page) if tokens and fits else Line(shorten(spell_text(score.text), 200))
+    left_out = f"{len(score.tokens):,} tokens are too many for a table; --json and --format csv list them"
+    said = [] if fits or not tokens else [Line(left_out)]
+    return Group(*context, body, *said, *_score_footer(score, page), _provenance(score))
+
+
+MOST_ROWS = 20_000
+"""Of a table: a larger one takes minutes to lay out, and nobody scrolls through it."""
 
 
 def _context(context: str) -> Line:

@@ -1,0 +1,195 @@
+"""Work that survives being killed: output grows beside its place, and a journal says how much of it is sure.
+
+`OUT.part` takes the name OUT when it is whole. Until then `OUT.journal` holds how many records are done, how long the
+part is, and what the run was asked to do; it is replaced in one rename after the part has reached the disk. The same
+run, begun again, cuts the part to that length and goes on. Knows neither formats nor scores.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import interrupt
+from .errors import LmscoreError
+
+VERSION = 1
+"""Raise it when a journal's fields or a part's contents change: older ones are begun again."""
+
+ENDS = 1 << 16
+"""Bytes of a file's head and of its tail that tell whether it is still the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        records: read so far, bad ones included.
+        lengths: sure bytes of each part.
+        kept: what the run wants to find again.
+        done: nothing is left but to give the parts their names.
+    """
+
+    records: int = 0
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    kept: Any = None
+    done: bool = False
+
+
+class Journal:
+    """The parts of a run, and how far it is."""
+
+    def __init__(self, path: Path, pins: Mapping[str, Any], parts: Mapping[str, Path], state: State) -> None:
+        self._path, self._pins, self._parts = path, pins, parts
+        self.state = state
+        self._streams: dict[str, BinaryIO] = {}
+        for name, part in parts.items():
+            with explained(part):
+                stream = part.open("r+b" if part.exists() else "w+b")
+                stream.truncate(state.lengths.get(name, 0))
+                stream.seek(0, os.SEEK_END)
+            self._streams[name] = stream
+
+    def write(self, name: str, data: bytes) -> None:
+        """Add to a part; it is sure once it is committed."""
+        with explained(self._parts[name]):
+            self._streams[name].write(data)
+
+    def commit(self, records: int, kept: Any, done: bool = False) -> None:
+        """Bring what was written to the disk, then say so in the journal."""
+        for name, stream in self._streams.items():
+            with explained(self._parts[name]):
+                stream.flush()
+                os.fsync(stream.fileno())
+        lengths = {name: stream.tell() for name, stream in self._streams.items()}
+        self.state = State(records, lengths, kept, done)
+        _replace(self._path, {"version": VERSION, "pins": self._pins, **_fields(self.state)})
+
+    def finish(self) -> None:
+        """All is in its place: the journal goes."""
+        with explained(self._path):
+            self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the parts."""
+        for stream in self._streams.values():
+            with contextlib.suppress(OSError):  # a full disk has been named already
+                stream.close()
+
+
+@contextlib.contextmanager
+def opened(out: Path, pins: Mapping[str, Any], parts: Mapping[str, Path], restart: bool) -> Iterator[Journal]:
+    """Begin a run, or go on with one that was killed. One run at a time has an output.
+
+    Args:
+        pins: what must be the same for a run to go on, as JSON: names, and values to compare.
+        parts: the files that grow.
+        restart: begin again, whatever is there.
+
+    Raises:
+        LmscoreError: another run is at work on this output; or what is there was begun with other pins, or is damaged.
+    """
+    path = out.with_name(f"{out.name}.journal")
+    with _locked(out):
+        state = State() if restart else _found(path, pins)
+        if not state.records:
+            state = State()
+            for part in parts.values():
+                with explained(part):
+                    part.unlink(missing_ok=True)
+        for name, length in state.lengths.items() if not state.done else ():
+            if not parts[name].exists() or parts[name].stat().st_size < length:
+                raise LmscoreError(f"{parts[name]} is gone, or shorter than {path} says; --restart begins again")
+        journal = Journal(path, pins, {} if state.done else parts, state)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What tells a file from another, without reading all of it."""
+    status = path.stat()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        digest.update(stream.read(ENDS))
+        stream.seek(max(status.st_size - ENDS, 0))
+        digest.update(stream.read(ENDS))
+    return {"size": status.st_size, "mtime": status.st_mtime_ns, "digest": digest.hexdigest()}
+
+
+def _found(path: Path, pins: Mapping[str, Any]) -> State:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        state = State(held["records"], held["lengths"], held["kept"], held["done"])
+        version, before = held["version"], held["pins"]
+    except FileNotFoundError:
+        return State()
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again") from err
+    now = json.loads(json.dumps(pins))
+    other = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
+    if version != VERSION:
+        other = ["lmscore's version"]
+    if other:
+        differs = "; ".join(_difference(name, before.get(name), now.get(name)) for name in other)
+        raise LmscoreError(f"{path}: this run was begun otherwise: {differs}; --restart begins again")
+    return state
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) or isinstance(now, dict):
+        return f"{name} has changed"
+    return f"{name} was {json.dumps(before, ensure_ascii=False)}, is {json.dumps(now, ensure_ascii=False)}"
+
+
+def _fields(state: State) -> dict[str, Any]:
+    return {"records": state.records, "lengths": dict(state.lengths), "kept": state.kept, "done": state.done}
+
+
+def _replace(path: Path, held: Mapping[str, Any]) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    with explained(path):
+        with fresh.open("w", encoding="utf-8") as stream:
+            json.dump(held, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    import filelock
+
+    path = out.with_name(f"{out.name}.lock")
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as err:
+        raise LmscoreError(f"another lmscore is writing {out}; wait for it, or choose another place with -o") from err
+    except OSError as err:
+        raise LmscoreError(f"cannot write beside {out}: {err.strerror or err}; choose another place with -o") from err
+
+    def leave() -> None:
+        with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
+            path.unlink()
+        lock.release()
+
+    with interrupt.undone(leave):
+        yield
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """A failure to write, as one line; what is sure stays, and the same command goes on from there."""
+    try:
+        yield
+    except OSError as err:
+        raise LmscoreError(
+            f"cannot write {path}: {err.strerror or err}; what is done is kept, and the same command goes on from there"
+        ) from err

@@ -1,0 +1,154 @@
+"""Which columns of a record mean what: texts, contexts, candidates, the right one. Knows no files and no model."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .errors import LmscoreError, RecordError
+from .records import Text
+from .tables import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which columns mean what.
+
+    Attributes:
+        text: what is scored.
+        candidates: what is ranked instead: one column of lists, or several of strings.
+        context: stands before either.
+        id: names a record in the summary.
+        gold: which candidate is right: its index from 0 (a number, or digits), or its text.
+        first_is_gold: the first candidate is: for minimal pairs.
+        group: a name to count accuracy under.
+        join: stands between a context and what follows it.
+    """
+
+    text: str | None = None
+    candidates: tuple[str, ...] = ()
+    context: str | None = None
+    id: str | None = None
+    gold: str | None = None
+    first_is_gold: bool = False
+    group: str | None = None
+    join: str = ""
+
+    @property
+    def named(self) -> list[str]:
+        """All columns that must be there."""
+        named = (self.text, *self.candidates, self.context, self.id, self.gold, self.group)
+        return [name for name in named if name is not None]
+
+    def found_in(self, row: Row) -> "Roles":
+        """The same, held against the first record; where no text column was named, it is found.
+
+        Raises:
+            LmscoreError: a column is not there, or none is the obvious one to score.
+        """
+        columns = ", ".join(row.fields) or "none"
+        for name in self.named:
+            if name not in row.fields:
+                raise LmscoreError(f'{row.where}: there is no column "{name}"; the columns are {columns}')
+        if self.text is not None or self.candidates:
+            return self
+        strings = [name for name, value in row.fields.items() if isinstance(value, str) and not _is_number(value)]
+        if "text" in strings:
+            return replace(self, text="text")
+        if len(strings) != 1:
+            raise LmscoreError(f"{row.where}: name what to score with --text-column; the columns are {columns}")
+        return replace(self, text=strings[0])
+
+
+def _is_number(value: str) -> bool:
+    """In CSV a column of numbers is one of strings."""
+    with contextlib.suppress(ValueError):
+        float(value)
+        return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A record, and what is to be scored of it: texts, or why there are none.
+
+    Attributes:
+        texts: one to score, or candidates to rank.
+        gold: which candidate is right; None where nobody says.
+    """
+
+    row: Row
+    texts: tuple[Text, ...] = ()
+    gold: int | None = None
+    group: str | None = None
+    fault: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, the context's counted once."""
+        context = self.texts[0].context or "" if self.texts else ""
+        return len(context) + sum(len(text.text) for text in self.texts)
+
+
+def asked(row: Row, roles: Roles) -> Asked:
+    """What is to be scored of a record; a record that cannot be is given with its fault."""
+    if row.fault is not None:
+        return Asked(row, fault=row.fault)
+    try:
+        context = None if roles.context is None else _string(row, roles.context, nothing="")
+        group = None if roles.group is None else str(row.fields.get(roles.group))
+        join = roles.join if context else ""
+        if not roles.candidates:
+            return Asked(row, (Text(join + _string(row, roles.text or ""), context, row.where),), group=group)
+        candidates = tuple(_candidates(row, roles.candidates))
+        texts = tuple(
+            Text(join + candidate, context, f"{row.where}, candidate {index + 1}", index)
+            for index, candidate in enumerate(candidates)
+        )
+        return Asked(row, texts, _gold(row, roles, candidates), group)
+    except RecordError as err:
+        return Asked(row, fault=str(err))
+
+
+def _string(row: Row, column: str, nothing: str | None = None) -> str:
+    value = row.fields.get(column)
+    if value is None and nothing is not None:
+        return nothing
+    if not isinstance(value, str):
+        if column not in row.fields:
+            raise RecordError(f'{row.where}: there is no column "{column}"')
+        said = "null" if value is None else f"{value!r:.40}"
+        raise RecordError(f'{row.where}: column "{column}" is {said}, not a string')
+    return value
+
+
+def _candidates(row: Row, columns: Sequence[str]) -> Iterator[str]:
+    if len(columns) > 1:
+        yield from (_string(row, column) for column in columns)
+        return
+    held = row.fields.get(columns[0])
+    if isinstance(held, str):  # a CSV's cell
+        try:
+            held = json.loads(held)
+        except ValueError as err:
+            raise RecordError(f'{row.where}: column "{columns[0]}" is no list; in CSV it is a JSON list') from err
+    if not isinstance(held, list) or not held or not all(isinstance(candidate, str) for candidate in held):
+        raise RecordError(f'{row.where}: column "{columns[0]}" is no list of strings')
+    yield from held
+
+
+def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
+    if roles.first_is_gold:
+        return 0
+    if roles.gold is None:
+        return None
+    value = row.fields.get(roles.gold)
+    if value is None or value == "":  # nobody says, as in a test set whose answers are kept back
+        return None
+    if isinstance(value, str) and value in candidates:
+        return candidates.index(value)
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(candidates):
+        raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one')
+    return value

@@ -1,0 +1,305 @@
+"""Records in: rows with named columns from txt, JSONL, CSV, TSV and Parquet, one by one, however large the file.
+
+Values come as they stand: in CSV and TSV each is a string. (pyarrow's reader of CSV would take "007" for a number, and
+cannot say where a bad row stands; so it is not asked.) Knows nothing of models, scores or columns that mean something.
+pyarrow is imported where Parquet or Zstandard asks for it.
+"""
+
+import contextlib
+import io
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+
+from .errors import LmscoreError
+from .files import STDIN, name_of, opened, without_signature
+
+
+class Format(str, Enum):
+    """How a file of records is written."""
+
+    txt = "txt"
+    jsonl = "jsonl"
+    csv = "csv"
+    tsv = "tsv"
+    parquet = "parquet"
+
+    @property
+    def separator(self) -> str:
+        """What stands between the fields of a row."""
+        return "\t" if self is Format.tsv else ","
+
+    @classmethod
+    def of(cls, path: str) -> "Format | None":
+        """The format that a file's name tells, compressed or not: decided here alone."""
+        suffixes = [suffix.lower() for suffix in PurePath(path).suffixes]
+        last = next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
+        return {".ndjson": cls.jsonl}.get(last) or next((form for form in cls if last == f".{form.value}"), None)
+
+
+COMPRESSED = (".gz", ".zst")
+BATCH = 1024
+"""Rows of a Parquet file that are in memory together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as it came.
+
+    Attributes:
+        where: for messages: "words.csv, line 7".
+        fields: its values by column.
+        line: the JSON object as it was written, where it was.
+        batch: the Arrow record batch that it is a row of, where there is one, and which row.
+        fault: why it cannot be read; its fields are then empty, and `line` is what was there.
+        share: how much of its file has been read, where its reader knows.
+    """
+
+    where: str
+    fields: Mapping[str, Any]
+    line: str | None = None
+    batch: tuple[Any, int] | None = None
+    fault: str | None = None
+    share: float | None = None
+
+
+@dataclass(slots=True)
+class Position:
+    """How far reading has come: bytes of the files as they lie on the disk, and of how many (None: unknown)."""
+
+    done: int = 0
+    total: int | None = 0
+
+
+def rows(paths: Iterable[str], form: Format | None, position: Position) -> Iterator[Row]:
+    """The records of several files, one file after the other.
+
+    Args:
+        form: for all of them; None goes by each one's name.
+        position: kept up to date.
+
+    Raises:
+        LmscoreError: a file cannot be read, is damaged or cut short, or its format is unknown. A single bad record is
+            no error here: it comes as a row with a fault.
+    """
+    paths = list(paths)
+    sizes = [_size(path) for path in paths]
+    position.total = None if None in sizes else sum(size or 0 for size in sizes)
+    before = 0
+    for path, size in zip(paths, sizes, strict=True):
+        reader = READERS[form or _format(path)]
+        with opened(path) as raw:
+            for row in reader(_unpacked(path, raw), name_of(path)):
+                with contextlib.suppress(OSError, ValueError):  # a pipe does not say where it is
+                    position.done = before + (raw.tell() if row.share is None else int(row.share * (size or 0)))
+                yield row
+        before += size or 0
+        position.done = before
+
+
+def _format(path: str) -> Format:
+    form = Format.of(path)
+    if form is None:
+        kinds = ", ".join(form.value for form in Format)
+        raise LmscoreError(f"{name_of(path)}: its name does not say what it is; choose --input-format: {kinds}")
+    return form
+
+
+def _size(path: str) -> int | None:
+    with contextlib.suppress(OSError):
+        if path != STDIN and Path(path).is_file():
+            return Path(path).stat().st_size
+    return None
+
+
+def _unpacked(path: str, raw: BinaryIO) -> BinaryIO:
+    """A file's bytes as they were before it was compressed; failures while reading are `_damage`'s to name."""
+    if path.lower().endswith(".gz"):
+        import gzip
+
+        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
+    if path.lower().endswith(".zst"):
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.CompressedInputStream(raw, "zstd"), 1 << 16)
+    return raw
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """What a file that is cut short or damaged makes its reader say, as one line."""
+    try:
+        yield
+    except EOFError as err:
+        raise LmscoreError(f"{name} is cut short: its compressed data ends too early; get a whole copy") from err
+    except (zlib.error, OSError) as err:
+        if isinstance(err, OSError) and err.errno is not None:  # the disk's own
+            raise
+        raise LmscoreError(f"{name} is damaged ({err}); get a whole copy") from err
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines, from 1, with their ends."""
+    with _damage(name):
+        for number, data in enumerate(stream, 1):
+            yield number, without_signature(name, data) if number == 1 else data
+
+
+def _decoded(data: bytes, where: str) -> str:
+    """Raises LmscoreError where the bytes are no UTF-8 text."""
+    if (at := data.find(b"\0")) >= 0:
+        raise LmscoreError(f"a NUL at byte {at} of the line: a binary file or another encoding")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as err:
+        raise LmscoreError(f"not UTF-8 at byte {err.start} of the line (0x{data[err.start]:02x})") from err
+
+
+def _txt(stream: BinaryIO, name: str) -> Iterator[Row]:
+    """A text a line, in the column ``text``."""
+    for number, data in _lines(stream, name):
+        where = f"{name}, line {number}"
+        try:
+            text = _decoded(data.removesuffix(b"\n"), where)
+        except LmscoreError as err:
+            yield Row(where, {}, repr(data), fault=str(err))
+        else:
+            yield Row(where, {"text": text.removesuffix("\r") if data.endswith(b"\n") else text})
+
+
+def _jsonl(stream: BinaryIO, name: str) -> Iterator[Row]:
+    """An object a line; empty lines are none."""
+    for number, data in _lines(stream, name):
+        where = f"{name}, line {number}"
+        try:
+            line = _decoded(data, where).strip()
+            if line:
+                yield Row(where, parsed(line), line)
+        except LmscoreError as err:
+            yield Row(where, {}, data.decode(errors="backslashreplace").strip(), fault=str(err))
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        LmscoreError: it is none, or names a column twice.
+    """
+    try:
+        found = json.loads(line, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as err:
+        raise LmscoreError(f"not JSON ({err.msg} at column {err.colno})") from err
+    except (RecursionError, ValueError) as err:  # nested beyond reason, or a number of thousands of digits
+        raise LmscoreError(f"JSON that Python does not read ({err})") from err
+    if not isinstance(found, dict):
+        raise LmscoreError("not an object; each line is one object")
+    if "\\ud" in line.lower():  # an escape that may be half a pair
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as err:
+            raise LmscoreError("half a surrogate pair, which is no character") from err
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name in found if [key for key, _ in pairs].count(name) > 1)
+        raise LmscoreError(f'two columns are called "{twice}"')
+    return found
+
+
+def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
+    """A header, then a row a record. Strings as they stand; a field in quotes may hold line ends."""
+    import csv
+
+    csv.field_size_limit(sys.maxsize)
+    number = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal number
+        for number, data in _lines(stream, name):
+            try:
+                yield _decoded(data, name)
+            except LmscoreError as err:
+                raise LmscoreError(f"{name}, line {number}: {err}; convert it first") from err
+
+    reader = csv.reader(lines(), delimiter=separator, strict=True)
+    header: list[str] | None = None
+    began = 1
+    try:
+        for values in reader:
+            where = f"{name}, line {began}"
+            began = number + 1
+            if header is None:
+                header = values
+                if len(set(header)) < len(header):
+                    twice = next(column for column in header if header.count(column) > 1)
+                    raise LmscoreError(f'{where}: two columns are called "{twice}"; rename one')
+            elif len(values) == len(header):
+                yield Row(where, dict(zip(header, values, strict=True)))
+            elif values:  # an empty line is none
+                fault = f"{len(values)} fields, where the header has {len(header)}"
+                yield Row(where, {}, separator.join(values), fault=fault)
+    except csv.Error as err:
+        raise LmscoreError(f"{name}, line {began}: not {'TSV' if separator == chr(9) else 'CSV'} ({err})") from err
+
+
+def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
+    import tempfile
+
+    import pyarrow
+    import pyarrow.parquet
+
+    with contextlib.ExitStack() as stack:
+        if not _seekable(stream):  # a Parquet's table of contents stands at its end
+            whole = stack.enter_context(tempfile.TemporaryFile())
+            with _damage(name):
+                while block := stream.read(1 << 20):
+                    whole.write(block)
+            stream = whole
+        try:
+            file = pyarrow.parquet.ParquetFile(stream)
+            names = file.schema_arrow.names
+            if len(set(names)) < len(names):
+                twice = next(column for column in names if names.count(column) > 1)
+                raise LmscoreError(f'{name}: two columns are called "{twice}"; rename one')
+            number, count = 0, file.metadata.num_rows
+            for batch in file.iter_batches(BATCH):
+                columns = [_values(column) for column in batch.columns]
+                for at, values in enumerate(zip(*columns, strict=True)):
+                    number += 1
+                    fields = dict(zip(names, values, strict=True))
+                    yield Row(f"{name}, record {number}", fields, batch=(batch, at), share=number / count)
+        except (pyarrow.ArrowException, OSError) as err:
+            said = re.sub(r"\s+", " ", str(err)).strip()
+            raise LmscoreError(f"{name} is no whole Parquet file ({said}); get a whole copy") from err
+
+
+def _values(column: Any) -> list[Any]:
+    """An Arrow column as Python has it; times that Python's are too coarse for, as strings."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        values = column.cast("string").to_pylist()
+    return values
+
+
+def _seekable(stream: BinaryIO) -> bool:
+    """Whether it can be read in any order, and not by beginning again each time."""
+    return isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO) and stream.seekable()
+
+
+READERS = {
+    Format.txt: _txt,
+    Format.jsonl: _jsonl,
+    Format.csv: lambda stream, name: _separated(",", stream, name),
+    Format.tsv: lambda stream, name: _separated("\t", stream, name),
+    Format.parquet: _parquet,
+}

@@ -1,0 +1,93 @@
+"""What a dataset adds up to, as a Rich renderable: returned, never printed."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text as Line
+
+from ..corpus import Corpus, Hits
+from ..records import Provenance
+from .glyphs import shorten, spell_line
+from .table import MEASURES
+
+
+def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:
+    """How far a dataset is: records, tokens a second, the running perplexity, and how far a long text is.
+
+    Args:
+        rate: tokens a second.
+        within: of what is being read, tokens that are scored, and tokens.
+    """
+    scored, total = within
+    line = f"{corpus.records:,} records, {rate:,.0f} tokens/s"
+    if corpus.perplexity is not None:
+        line += f", perplexity {corpus.perplexity:.4g}"
+    return f"{line}, {scored:,} of {total:,} tokens at hand" if scored < total else line
+
+
+def summary_view(corpus: Corpus, model: Provenance) -> RenderableType:
+    """Counts, likelihood, accuracies, and the least likely records."""
+    parts: list[RenderableType] = [Line(line) for line in _lines(corpus)]
+    if corpus.hits:
+        parts.append(_accuracies(corpus))
+    if len(corpus.hits) > 1:
+        parts.append(_groups(corpus))
+    if corpus.unlikely:
+        parts += [Line("least likely, by mean per token:"), _unlikely(corpus)]
+    return Group(*parts, Line(spell_line(model.sentence), "dim"))
+
+
+def _lines(corpus: Corpus) -> list[str]:
+    bad = f", {corpus.bad:,} of them bad" if corpus.bad else ""
+    unscored = f", {corpus.unscored:,} unscored" if corpus.unscored else ""
+    lines = [f"{corpus.records:,} records{bad}: {corpus.tokens:,} tokens{unscored}, in {corpus.windows:,} windows"]
+    if corpus.log_likelihood is not None:
+        perplexity = "beyond float64" if corpus.perplexity is None else f"{corpus.perplexity:.4g}"
+        bits = "" if corpus.bits_per_byte is None else f"  {corpus.bits_per_byte:.4f} bits per byte"
+        lines.append(f"log-likelihood {corpus.log_likelihood:,.4f} nats  mean {corpus.mean_logprob:.4f}")
+        lines.append(f"perplexity {perplexity}{bits}")
+    return lines
+
+
+def _accuracies(corpus: Corpus) -> Table:
+    """Of all records, by each measure."""
+    table = _table("accuracy by", "right", "tied", "of", "", "95%")
+    for measure, hits in corpus.hits[""].items():
+        low, high = hits.interval or (0.0, 0.0)
+        counts = (str(hits.right), str(hits.tied), str(hits.of))
+        table.add_row(MEASURES[measure], *counts, _share(hits), f"{low:.1%} to {high:.1%}")
+    return table
+
+
+def _groups(corpus: Corpus) -> Table:
+    """Of each group; the interval and ties are the first measure's."""
+    measures = list(corpus.hits[""])
+    table = _table("group", "of", "tied", measures[0], "95%", *measures[1:])
+    for group, by in corpus.hits.items():
+        if group:
+            first = by[measures[0]]
+            low, high = first.interval or (0.0, 0.0)
+            others = (_share(by[measure]) if measure in by else "" for measure in measures[1:])
+            figures = (str(first.of), str(first.tied), _share(first), f"{low:.1%} to {high:.1%}", *others)
+            table.add_row(shorten(spell_line(group), 60), *figures)
+    return table
+
+
+def _share(hits: Hits) -> str:
+    return "" if hits.accuracy is None else f"{hits.accuracy:.1%}"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(first, overflow="fold")
+    for heading in others:
+        table.add_column({"sum": "total"}.get(heading, heading), justify="right", no_wrap=True)
+    return table
+
+
+def _unlikely(corpus: Corpus) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in corpus.unlikely:
+        table.add_row(f"{one.mean_logprob:.4f}", shorten(spell_line(one.where), 100))
+    return table

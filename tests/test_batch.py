@@ -1,0 +1,647 @@
+"""Datasets: every format in and out, work that survives being killed, bad records, pairs and choices."""
+
+import csv
+import gzip
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, journal
+from lmscore.journal import Journal
+from lmscore.records import Measure, Provenance
+from lmscore.roles import Roles
+
+from . import models
+from .cli import Cli, process, shell
+
+TEXTS = [
+    "An apple a day",
+    "naïve 日本語 😀",
+    'quotes " and, commas\tand tabs',
+    "two\nlines",
+    "Windows\r\nlines",
+    "a lone \r return",
+    "  spaces  ",
+    "'",
+]
+FORMS = ["jsonl", "csv", "tsv", "parquet"]
+SEPARATORS = {"csv": ",", "tsv": "\t"}
+STRANGE = [{"id": index, "text": text, "n": 1.5 * index, "tags": ["a", None]} for index, text in enumerate(TEXTS)]
+
+
+def jsonl(path: Path, records: Sequence[Any]) -> Path:
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """A result, whatever its format, by another reader than lmscore's."""
+    if path.suffix == ".parquet":
+        found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return found
+    text = path.read_bytes().decode()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=SEPARATORS[path.suffix[1:]]))
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """Enough for a dozen chunks, if those are small."""
+    return jsonl(
+        tmp_path / "in.jsonl", [{"n": n, "text": text} for n, text in enumerate(models.passages(3, [60] * 90))]
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BYTES_A_TOKEN", 0.1)
+    monkeypatch.setattr(batch, "SURE_EVERY", 0.0)
+
+
+def test_columns_come_back_and_scores_follow(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    assert cli("batch", jsonl(tmp_path / "in.jsonl", STRANGE), "-o", out, "-q").code == 0
+    records = read(out)
+    assert [{name: record[name] for name in STRANGE[0]} for record in records] == STRANGE
+    assert list(records[0]) == [*STRANGE[0], *batch.SCORE_COLUMNS]
+    for record, text in zip(records, TEXTS, strict=True):
+        alone = json.loads(cli("score", "--json", "--", text).out)
+        for name in ("total_logprob", "mean_logprob", "perplexity", "bits_per_byte"):
+            assert record[name] == pytest.approx(alone[name], rel=1e-4)
+        assert record["num_tokens"] == alone["num_tokens"]
+        assert record["weakest_token"] == alone["weakest"]["token"]
+
+
+@pytest.mark.parametrize("after", FORMS)
+@pytest.mark.parametrize("before", FORMS)
+@pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
+def test_texts_survive_every_pair_of_formats(cli: Cli, tmp_path: Path, before: str, after: str, packed: str) -> None:
+    source, out = tmp_path / f"in.{before}", tmp_path / f"out.{after}"
+    columns = [{"id": str(record["id"]), "text": record["text"]} for record in STRANGE]
+    if before == "parquet":
+        pq.write_table(pa.Table.from_pylist(columns), source, row_group_size=3)
+    elif before == "jsonl":
+        jsonl(source, columns)
+    else:
+        with source.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, ["id", "text"], delimiter=SEPARATORS[before])
+            writer.writeheader()
+            writer.writerows(columns)
+    if packed:
+        data = source.read_bytes()
+        source = source.with_name(source.name + packed)
+        source.write_bytes(gzip.compress(data) if packed == ".gz" else pa.compress(data, "zstd", asbytes=True))
+    ended = cli("batch", source, "-o", out, "-q")
+    assert ended.code == 0, ended.err
+    assert [{name: record[name] for name in ("id", "text")} for record in read(out)] == columns
+    assert all(float(record["total_logprob"]) < 0 for record in read(out))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == [out.name]
+
+
+def test_a_number_keeps_its_digits(cli: Cli, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "a b", "x": 1.0e2, "y": 123456789012345678901234567890, "z": 0.10}\n')
+    assert cli("batch", source, "-o", out, "-q").code == 0
+    assert out.read_text().startswith('{"text": "a b", "x": 1.0e2, "y": 123456789012345678901234567890, "z": 0.10, ')
+    (tmp_path / "in.csv").write_text("text,x\na b,007\n")
+    assert cli("batch", tmp_path / "in.csv", "-o", tmp_path / "out.csv", "-q").code == 0
+    assert read(tmp_path / "out.csv")[0]["x"] == "007"
+
+
+def test_parquet_keeps_its_types(cli: Cli, tmp_path: Path) -> None:
+    schema = pa.schema(
+        [
+            *[
+                ("text", pa.string()),
+                ("n", pa.int16()),
+                ("when", pa.timestamp("ns")),
+                ("kind", pa.dictionary(pa.int8(), pa.string())),
+            ],
+            *[("nested", pa.struct([("a", pa.list_(pa.int32()))])), ("nothing", pa.null()), ("raw", pa.binary())],
+        ]
+    )
+    rows = [
+        {"text": f"text {n}", "n": n, "when": n * 10**9 + 1, "kind": "k", "nested": {"a": [n, None]}, "raw": b"\xff"}
+        for n in range(40)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "in.parquet", row_group_size=7)
+    assert cli("batch", tmp_path / "in.parquet", "-o", tmp_path / "out.parquet", "-q", "--tokens").code == 0
+    before, after = pq.read_table(tmp_path / "in.parquet"), pq.read_table(tmp_path / "out.parquet")
+    assert after.select(before.column_names).equals(before)
+    tokens = after["tokens"].to_pylist()
+    totals = [sum(token["logprob"] for token in text) for text in tokens]
+    assert totals == pytest.approx(after["total_logprob"].to_pylist())
+
+
+def test_tokens_do_not_fit_into_csv(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    assert "token lists do not fit into CSV" in cli("batch", lines, "-o", tmp_path / "out.csv", "--tokens").error
+
+
+class Killed(Exception):
+    """Stands for a process that is no more."""
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_run_that_was_killed_goes_on_to_the_same_end(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    whole, out = tmp_path / f"whole.{form}", tmp_path / f"out.{form}"
+    assert cli("batch", lines, "-o", whole, "-q").code == 0
+    written, committed, chance = Journal.write, Journal.commit, random.Random(form)
+
+    def dies(method: Callable[..., None]) -> Callable[..., None]:
+        def dying(self: Journal, *given: Any, **named: Any) -> None:
+            if chance.random() < 0.15:
+                raise Killed
+            method(self, *given, **named)
+            if chance.random() < 0.15:
+                raise Killed
+
+        return dying
+
+    deaths = 0
+    while True:
+        monkeypatch.setattr(Journal, "write", dies(written))
+        monkeypatch.setattr(Journal, "commit", dies(committed))
+        try:
+            assert cli("batch", lines, "-o", out, "-q").code == 0
+            break
+        except Killed:
+            deaths += 1
+            assert not out.exists()
+            assert deaths < 200
+    assert deaths > 3
+    assert read(out) == read(whole)
+    if form != "parquet":
+        assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.jsonl", whole.name, out.name])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_twenty_real_kills(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    source = jsonl(
+        tmp_path / "in.jsonl", [{"n": n, "text": text} for n, text in enumerate(models.passages(5, [80] * 3000))]
+    )
+    folder, whole, out = folder_of("llama"), tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    words = ("batch", source, "-q", "--threads", 1, "-o")
+    began = time.monotonic()
+    assert process(*words, whole, model=folder).wait() == 0
+    took, chance, kills = time.monotonic() - began, random.Random(7), 0
+    while kills < 20:
+        running = process(*words, out, model=folder)
+        try:
+            code = running.wait(chance.uniform(0.5, 1.2) * took)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            assert running.wait() == -signal.SIGKILL
+            kills += 1
+        else:
+            assert code == 0
+            assert out.read_bytes() == whole.read_bytes()
+            out.unlink()
+    assert process(*words, out, model=folder).wait() == 0
+    assert out.read_bytes() == whole.read_bytes()
+    assert [record["n"] for record in read(out)] == list(range(3000))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="ulimit")
+def test_a_disk_that_fills_keeps_what_is_done(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": text} for text in models.passages(5, [80] * 2000)])
+    folder, out = folder_of("llama"), tmp_path / "out.jsonl"
+    line = f'lmscore batch "{source}" -q --threads 1 -o "{out}"'
+    full = shell(f"ulimit -f 200; {line}", folder)
+    assert full.returncode == 1
+    assert "File too large; what is done is kept" in full.stderr
+    assert not out.exists()
+    assert shell(line, folder).returncode == 0
+    assert shell(line.replace("out.jsonl", "whole.jsonl"), folder).returncode == 0
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def halfway(
+    cli: Cli, lines: Path | str, out: Path, monkeypatch: pytest.MonkeyPatch, *words: str, stdin: bytes = b""
+) -> None:
+    """Leave a run half done."""
+    committed = Journal.commit
+
+    def dying(self: Journal, records: int, *given: Any, **named: Any) -> None:
+        committed(self, records, *given, **named)
+        if records > 30:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "commit", dying)
+        with pytest.raises(Killed):
+            cli("batch", lines, "-o", out, "-q", *words, stdin=stdin)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prefix", "lm_"], 'columns was ["total_logprob'),
+        (["--stride", "7"], "reading stride was null, is 7"),
+        (["--bos", "none"], "model bos_id was 0, is null"),
+        (["--dtype", "float64"], 'model dtype was "float32", is "float64"'),
+        (["--limit", "50"], "limit was null, is 50"),
+        (["--id-column", "n"], 'column id was null, is "n"'),
+    ],
+)
+def test_another_run_does_not_go_on(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    out = tmp_path / "out.jsonl"
+    halfway(cli, lines, out, monkeypatch)
+    error = cli("batch", lines, "-o", out, "-q", *words).error
+    assert said in error
+    assert "--restart begins again" in error
+    assert cli("batch", lines, "-o", out, "-q", *words, "--restart").code == 0
+
+
+def test_another_input_does_not_go_on(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.jsonl"
+    halfway(cli, lines, out, monkeypatch)
+    lines.write_text(lines.read_text() + '{"text": "one more"}\n')
+    assert "in.jsonl has changed; --restart" in cli("batch", lines, "-o", out, "-q").error
+
+
+def test_two_runs_on_one_output(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with journal.opened(out, {}, {"out": tmp_path / "out.jsonl.part"}, restart=False):
+        assert "another lmscore is writing" in cli("batch", lines, "-o", out, "-q").error
+
+
+BAD = [
+    ("in.jsonl", b'{"text": "a"}\n{"text": \n', "in.jsonl, line 2: not JSON"),
+    ("in.jsonl", b'{"text": "a"}\n["b"]\n', "in.jsonl, line 2: not an object"),
+    ("in.jsonl", b'{"text": "a", "text": "b"}\n', 'two columns are called "text"'),
+    ("in.jsonl", b'{"text": "a"}\n{"text": 7}\n', 'in.jsonl, line 2: column "text" is 7, not a string'),
+    ("in.jsonl", b'{"text": "a"}\n{"tex": "b"}\n', 'in.jsonl, line 2: there is no column "text"'),
+    ("in.jsonl", b'{"text": "a"}\n{"text": ""}\n', "in.jsonl, line 2: it is empty, so there is nothing to score"),
+    ("in.jsonl", b'{"text": "a"}\n{"text": "b", "x": "\\ud800"}\n', "line 2: half a surrogate pair"),
+    ("in.jsonl", b'{"text": "a"}\n{"text": "b", "windows": 1}\n', 'line 2: it has a column "windows"'),
+    ("in.jsonl", b'{"text": "a"}\n{"text": null}\n', 'in.jsonl, line 2: column "text" is null'),
+    ("in.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "in.jsonl, line 2: not UTF-8"),
+    ("in.csv", b"text,n\na,1\nb\n", "in.csv, line 3: 1 fields, where the header has 2"),
+    ("in.txt", b"a\n\xff\n", "in.txt, line 2: not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "said"), BAD)
+def test_a_bad_record_stops_the_run_or_is_skipped_or_kept(
+    cli: Cli, tmp_path: Path, name: str, data: bytes, said: str
+) -> None:
+    source, out = tmp_path / name, tmp_path / "out.jsonl"
+    source.write_bytes(data + b'{"text": "last"}\n' if name.endswith("jsonl") else data)
+    assert said in cli("batch", source, "-o", out, "-q").error
+    assert not out.exists()
+    total = len(data.splitlines()) + name.endswith("jsonl") - name.endswith("csv")
+    ended = cli("batch", source, "-o", out, "-q", "--on-error", "skip")
+    assert ended.code == 1
+    assert "1 of them bad" in ended.out
+    assert len(read(out)) == total - 1
+    (error,) = read(tmp_path / "out.jsonl.errors.jsonl")
+    assert said in error["reason"]
+    assert cli("batch", source, "-o", out, "-q", "--on-error", "null").code == 0
+    assert [record["total_logprob"] for record in read(out)].count(None) == 1
+    assert len(read(out)) == total
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+WHOLE = b"".join(b'{"text": "number %d"}\n' % n for n in range(2000))
+DAMAGED = [
+    ("in.jsonl.gz", cut(gzip.compress(WHOLE)), "in.jsonl.gz is cut short"),
+    ("in.jsonl.gz", WHOLE, "in.jsonl.gz is damaged"),
+    ("in.jsonl.zst", cut(pa.compress(WHOLE, "zstd", asbytes=True)), "in.jsonl.zst is"),
+    ("in.csv", b"text,text\na,b\n", 'two columns are called "text"'),
+    ("in.csv", b'text,n\n"a" b,1\n', "in.csv, line 2: not CSV"),
+    ("in.csv", b'text,n\n"a,1\n', "not CSV"),
+    ("in.parquet", b"PAR1 no", "in.parquet is no whole Parquet file"),
+    ("in.dat", b"a\n", "its name does not say what it is; choose --input-format"),
+    ("in.jsonl", b"", "there are no records"),
+    ("in.jsonl", b'{"a": "x", "b": "y"}\n', "name what to score with --text-column; the columns are a, b"),
+    ("in.jsonl", b'{"text": "x", "total_logprob": 1}\n', 'a column "total_logprob" already'),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "said"), DAMAGED)
+def test_what_cannot_be_read_is_one_line(cli: Cli, tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert said in cli("batch", tmp_path / name, "-o", tmp_path / "out.jsonl", "-q").error
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_parquet_cut_short(cli: Cli, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "whole.parquet")
+    (tmp_path / "in.parquet").write_bytes(cut((tmp_path / "whole.parquet").read_bytes()))
+    assert "no whole Parquet file" in cli("batch", tmp_path / "in.parquet", "-o", tmp_path / "out.jsonl").error
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("no/out.jsonl", "there is no folder"),
+        ("in.jsonl", "is being read, and would be lost"),
+        ("out.txt", "does not say what to write"),
+        ("out.jsonl.gz", "does not say what to write"),
+        (".", "does not say what to write"),
+    ],
+)
+def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: str, said: str) -> None:
+    assert said in cli("batch", lines, "-o", tmp_path / out, "-q").error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--text-column", "a", "--candidates-column", "b"],
+        ["--good-column", "a"],
+        ["--gold-column", "a"],
+        ["--group-column", "a"],
+        ["--shard", "3/2"],
+        ["--shard", "x"],
+        ["--columns", "no"],
+    ],
+)
+def test_contradictions_are_wrong_usage(cli: Cli, lines: Path, tmp_path: Path, words: list[str]) -> None:
+    assert cli("batch", lines, "-o", tmp_path / "out.jsonl", *words).code == 2
+
+
+def test_shards_joined_are_the_whole(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    assert cli("batch", lines, "-o", tmp_path / "whole.jsonl", "-q").code == 0
+    parts = b""
+    for part in range(1, 8):
+        ended = cli("batch", lines, "-o", tmp_path / "part.jsonl", "-q", "--shard", f"{part}/7")
+        assert ended.code == 0
+        assert "13 records: " in ended.out or "12 records: " in ended.out
+        parts += (tmp_path / "part.jsonl").read_bytes()
+    assert parts == (tmp_path / "whole.jsonl").read_bytes()
+    assert cli("batch", lines, "-o", tmp_path / "few.jsonl", "-q", "--limit", 5).code == 0
+    assert [record["n"] for record in read(tmp_path / "few.jsonl")] == [0, 1, 2, 3, 4]
+
+
+def test_more_shards_than_records(cli: Cli, tmp_path: Path) -> None:
+    source, counts = jsonl(tmp_path / "in.jsonl", [{"text": "a b"}] * 3), []
+    for part in range(1, 6):
+        assert cli("batch", source, "-o", tmp_path / "part.jsonl", "-q", "--shard", f"{part}/5").code == 0
+        counts.append(len(read(tmp_path / "part.jsonl")))
+    assert sorted(counts) == [0, 0, 1, 1, 1]
+    said = cli("batch", "-", "-o", tmp_path / "o.csv", "--input-format", "txt", "--shard", "1/2", stdin=b"a\n").error
+    assert "--shard reads its input twice" in said
+
+
+def test_several_files_and_standard_input(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\r\ntwo\n")
+    jsonl(tmp_path / "b.jsonl", [{"text": "three"}])
+    out = tmp_path / "out.jsonl"
+    assert cli("batch", tmp_path / "a.txt", tmp_path / "b.jsonl", "-o", out, "-q").code == 0
+    assert [record["text"] for record in read(out)] == ["one", "two", "three"]
+    assert cli("batch", "-", "-o", out, "-q", "--input-format", "csv", stdin=b"text\nfour\n").code == 0
+    assert [record["text"] for record in read(out)] == ["four"]
+
+
+def test_the_corpus_is_its_tokens_taken_together(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out.jsonl", tmp_path / "summary.json"
+    assert cli("batch", lines, "-o", out, "-q", "--summary", told).code == 0
+    records, summary = read(out), json.loads(told.read_text())
+    total, tokens = (sum(record[name] for record in records) for name in ("total_logprob", "num_tokens"))
+    assert summary["total_logprob"] == pytest.approx(total)
+    assert summary["num_tokens"] == tokens
+    assert summary["records"] == len(records)
+    assert summary["perplexity"] == pytest.approx(2.718281828459045 ** (-total / tokens))
+    least = sorted(record["mean_logprob"] for record in records)[:10]
+    assert [one["mean_logprob"] for one in summary["least_likely"]] == least
+
+
+@pytest.fixture(scope="module")
+def sober(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that finds "a" likelier than "b", and "b" than "c", whatever comes before."""
+    words = {("<s>", "a"): -0.5, ("<s>", "b"): -1.5, ("<s>", "c"): -2.5}
+    after = {
+        (before, f" {word}"): logprob
+        for before in "abc"
+        for word, logprob in zip("abc", (-0.5, -1.5, -2.5), strict=True)
+    }
+    return models.bigram(tmp_path_factory.mktemp("sober"), words | after)
+
+
+def test_minimal_pairs_by_group(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    pairs = [("a", "b", "x"), ("b", "c", "x"), ("c", "a", "y"), ("a", "a", "y")]
+    source = jsonl(tmp_path / "in.jsonl", [{"good": good, "bad": bad, "UID": uid} for good, bad, uid in pairs])
+    out, told = tmp_path / "out.jsonl", tmp_path / "summary.json"
+    words = ("--good-column", "good", "--bad-column", "bad", "--group-column", "UID", "--summary", told)
+    ended = cli("batch", source, "-o", out, "-q", "-m", sober, *words)
+    assert ended.code == 0, ended.err
+    assert [record["correct"] for record in read(out)] == [True, True, False, False]
+    assert [record["tied"] for record in read(out)] == [False, False, False, True]
+    accuracy = json.loads(told.read_text())["accuracy"]
+    assert [accuracy[group]["sum"][name] for group in ("", "x", "y") for name in ("right", "tied", "of")] == [
+        *(2, 1, 4),
+        *(2, 0, 2),
+        *(0, 1, 2),
+    ]
+    low, high = accuracy[""]["sum"]["interval_95"]
+    assert (low, high) == pytest.approx((0.15004, 0.84996), abs=1e-5)  # Wilson's, for 2 of 4
+
+
+def test_choices_with_a_context_and_an_answer(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    records = [
+        {"ctx": "a", "endings": [" c", " a"], "label": "1"},
+        {"ctx": "b", "endings": [" b", " c"], "label": 0},
+        {"ctx": "c", "endings": [" a", " b"], "label": " b"},
+    ]
+    source, out, told = jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.parquet", tmp_path / "summary.json"
+    words = ("--candidates-column", "endings", "--context-column", "ctx", "--gold-column", "label", "--summary", told)
+    ended = cli("batch", source, "-o", tmp_path / "out.jsonl", "-q", "-m", sober, *words)
+    assert ended.code == 0, ended.err
+    assert [record["correct"] for record in read(tmp_path / "out.jsonl")] == [True, True, False]
+    accuracy = json.loads(told.read_text())["accuracy"][""]
+    assert sorted(accuracy) == ["byte", "mean", "pmi", "sum"]
+    assert accuracy["sum"] == {**accuracy["sum"], "right": 2, "tied": 0, "of": 3}
+    assert not out.exists()
+
+
+def test_two_columns_of_candidates(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"premise": "a", "choice1": " b", "choice2": " a", "label": 1}])
+    words = ("--candidates-column", "choice1,choice2", "--context-column", "premise", "--gold-column", "label")
+    assert cli("batch", source, "-o", tmp_path / "out.csv", "-q", "-m", sober, *words).code == 0
+    (record,) = read(tmp_path / "out.csv")
+    assert (record["winner"], record["correct"]) == ("1", "true")
+    assert json.loads(record["total_logprobs"]) == pytest.approx([-1.5, -0.5], abs=1e-4)
+
+
+def test_an_answer_that_is_none(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"c": ["a", "b"], "label": 2}])
+    words = ("--candidates-column", "c", "--gold-column", "label", "-m", sober)
+    assert (
+        'column "label" is 2, no candidate and no index of one'
+        in cli("batch", source, "-o", tmp_path / "o.csv", *words).error
+    )
+
+
+def test_what_comes_by_standard_input_goes_on_too(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out, data = tmp_path / "whole.jsonl", tmp_path / "out.jsonl", lines.read_bytes()
+    words = ("batch", "-", "-q", "--input-format", "jsonl", "-o")
+    assert cli(*words, whole, stdin=data).code == 0
+    halfway(cli, "-", out, monkeypatch, "--input-format", "jsonl", stdin=data)
+    assert "are not those that were scored before" in cli(*words, out, stdin=data.replace(b'"n": 3', b'"n": 4')).error
+    assert cli(*words, out, stdin=data).code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_part_that_is_gone(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.jsonl"
+    halfway(cli, lines, out, monkeypatch)
+    (tmp_path / "out.jsonl.part").unlink()
+    assert "out.jsonl.part is gone" in cli("batch", lines, "-o", out, "-q").error
+    assert cli("batch", lines, "-o", out, "-q", "--restart").code == 0
+
+
+def test_what_stands_between_context_and_text(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"ctx": "a", "text": "b"}, {"ctx": "", "text": "b"}, {"text": "b"}])
+    words = ("--context-column", "ctx", "--join", " ", "-m", sober, "-q", "--on-error", "null")
+    assert cli("batch", source, "-o", tmp_path / "out.jsonl", *words).code == 0
+    totals = [record["total_logprob"] for record in read(tmp_path / "out.jsonl")]
+    assert totals == pytest.approx([-1.5] * 3, abs=1e-4)
+
+
+def test_nothing_that_can_be_scored(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": ""}, {"text": ""}])
+    for form in ("jsonl", "csv", "parquet"):
+        assert cli("batch", source, "-o", tmp_path / f"out.{form}", "-q", "--on-error", "skip").code == 1
+        assert read(tmp_path / f"out.{form}") == []
+
+
+class Constant:
+    """A scorer that finds every text one token of one nat: what is tested is all around it."""
+
+    provenance = Provenance("constant", None, "float32", "cpu", 0, "<s>", "test")
+    look_ahead, threads = 30, 1
+
+    def settle(self) -> None:
+        pass
+
+    def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: batch.Tick) -> Iterator[Score]:
+        for text in texts:
+            assert isinstance(text, Text)
+            token = Token(0, 1, text.text, text.text.encode(), 0, len(text.text.encode()), -1.0)
+            yield Score(text.text, text.context, (token,), 1, None, self.provenance)
+
+    def rankings(
+        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, ahead: int, tick: batch.Tick
+    ) -> Iterator[Ranking]:
+        raise NotImplementedError
+
+
+def carried_out(source: Path, out: Path) -> list[dict[str, Any]]:
+    """A file scored, and read again without what was added."""
+    columns = (batch.SCORE_COLUMNS["total_logprob"], batch.SCORE_COLUMNS["weakest_token"])
+    job = batch.Job(Roles("text"), Reading(), None, False, "stop", columns)
+    batch.carry_out(batch.plan(batch.Source((str(source),)), job, str(out)), Constant(), True, lambda _: None)
+    records = read(out)
+    for record in records:
+        assert float(record.pop("total_logprob")) == -1.0
+        assert record.pop("weakest_token") == record["text"]
+    return records
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+TEXT = WORDS.filter(bool)
+NAMES = st.lists(WORDS.filter(lambda name: name not in ("text", *batch.SCORE_COLUMNS)), unique=True, max_size=3)
+ROUNDS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@ROUNDS
+@given(data=st.data(), names=NAMES, before=st.sampled_from(["csv", "tsv"]), after=st.sampled_from(FORMS))
+def test_any_strings_survive(tmp_path: Path, data: st.DataObject, names: list[str], before: str, after: str) -> None:
+    columns = st.fixed_dictionaries({"text": TEXT, **dict.fromkeys(names, WORDS)})
+    records = data.draw(st.lists(columns, min_size=1, max_size=9))
+    source = tmp_path / f"in.{before}"
+    with source.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ["text", *names], delimiter=SEPARATORS[before], quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(records)
+    assert carried_out(source, tmp_path / f"out.{after}") == records
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@ROUNDS
+@given(st.lists(st.fixed_dictionaries({"text": TEXT}, optional={"a": JSON, "b b": JSON, "\n": JSON}), min_size=1))
+def test_any_json_survives(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    assert carried_out(jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.jsonl") == records
+
+
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+TYPED: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
+    "text": (pa.string(), TEXT),
+    "integer": (pa.int64(), INTEGERS | st.none()),
+    "number": (pa.float64(), FLOATS | st.none()),
+    "flag": (pa.bool_(), st.booleans() | st.none()),
+    "string": (pa.string(), WORDS | st.none()),
+    "list": (pa.list_(pa.int64()), st.lists(INTEGERS | st.none(), max_size=3) | st.none()),
+    "struct": (
+        pa.struct([("a", pa.list_(pa.string())), ("b", pa.float64())]),
+        st.fixed_dictionaries({"a": st.lists(WORDS, max_size=2) | st.none(), "b": FLOATS | st.none()}) | st.none(),
+    ),
+    "nothing": (pa.null(), st.none()),
+}
+SCHEMA = pa.schema([(name, type) for name, (type, _) in TYPED.items()])
+TABLES = st.lists(st.fixed_dictionaries({name: values for name, (_, values) in TYPED.items()}), min_size=1, max_size=12)
+
+
+@ROUNDS
+@given(records=TABLES, group=st.integers(1, 5), batches=st.integers(1, 5))
+def test_any_parquet_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: list[dict[str, Any]], group: int, batches: int
+) -> None:
+    monkeypatch.setattr("lmscore.tables.BATCH", batches)
+    table = pa.Table.from_pylist(records, schema=SCHEMA)
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=group)
+    assert carried_out(tmp_path / "in.parquet", tmp_path / "out.parquet") == table.to_pylist()
+    assert pq.read_schema(tmp_path / "out.parquet").remove(len(SCHEMA) + 1).remove(len(SCHEMA)).equals(SCHEMA)
+    assert carried_out(tmp_path / "in.parquet", tmp_path / "out.jsonl") == table.to_pylist()
+
+
+@ROUNDS
+@given(records=TABLES)
+def test_any_table_of_json_becomes_parquet(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    """Though a column's first values are all null, or whole numbers, and the others are not."""
+    assert carried_out(jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.parquet") == records
+
+
+def test_types_that_parquet_cannot_join_are_refused_when_they_are_met(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": "a", "x": 1}] * 20 + [{"text": "b", "x": "one"}])
+    with pytest.raises(LmscoreError, match=r"line \d+ or soon after: Parquet has one type a column"):
+        carried_out(source, tmp_path / "out.parquet")
+
+
+def test_numbers_that_become_fractions(tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": "a", "x": 1}] * 20 + [{"text": "b", "x": 0.5}])
+    assert [record["x"] for record in carried_out(source, tmp_path / "out.parquet")] == [1.0] * 20 + [0.5]
