@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tokenizers
@@ -113,7 +114,7 @@ def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, tex
     except LmscoreError:  # accents alone, where those are stripped
         return
     apart = EVERY[name].tokenize(Text(text, context), Reading(boundary="separate"))
-    assert apart.pieces == alone.pieces
+    assert list(apart.pieces) == list(alone.pieces)
     assert not any(piece.straddles for piece in apart.pieces)
 
 
@@ -262,3 +263,34 @@ def test_a_text_without_tokens_is_an_error_that_names_it() -> None:
 def test_an_unpaired_surrogate_is_an_error_that_names_the_byte() -> None:
     with pytest.raises(LmscoreError, match="not valid UTF-8 at byte 3"):
         REVERSIBLE["byte level"].tokenize(Text("日\ud800"), Reading())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretch by stretch, wherever stretches end: in words, between combining marks, in runs of one character."""
+    tokenizer = EVERY[name]
+    strange = "naïve cafe\u0301 日本語 😀😀 \n\n\t  x" + "a" * 90 + " " * 90 + "The CAT sat. "
+    [passage] = models.passages(3, [6000])
+    for text in (passage, strange * 20, "a" * 3000, " " * 3000, "ab" * 1500, passage[:1500] + strange * 9):
+        whole = list(tokenizer.tokenize(Text(text), Reading()).pieces)
+        with monkeypatch.context() as patch:
+            patch.setattr("lmscore.tokenization.STRETCH", 700)
+            patch.setattr("lmscore.tokenization.OVERLAP", 150)
+            assert list(tokenizer.tokenize(Text(text), Reading()).pieces) == whole
+
+
+def test_a_long_text_is_not_tokenized_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    real = Tokenizer._encoded
+
+    def counted(self: Tokenizer, text: str, parse_special: bool) -> Any:
+        lengths.append(len(text))
+        return real(self, text, parse_special)
+
+    monkeypatch.setattr(Tokenizer, "_encoded", counted)
+    monkeypatch.setattr("lmscore.tokenization.STRETCH", 700)
+    monkeypatch.setattr("lmscore.tokenization.OVERLAP", 150)
+    [passage] = models.passages(3, [6000])
+    for tokenizer in REVERSIBLE.values():
+        tokenizer.tokenize(Text(passage), Reading())
+        assert max(lengths) < 2000

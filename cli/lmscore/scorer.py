@@ -55,7 +55,7 @@ class _Found:
         min_context: the fewest tokens that any window looks back at, of those that do not reach the beginning.
     """
 
-    readouts: list[engine.Readout] = field(default_factory=list)
+    readouts: deque[engine.Readout] = field(default_factory=deque)
     windows: int = 0
     min_context: int | None = None
 
@@ -242,7 +242,7 @@ class Scorer:
 
     def _tokenize(self, text: Text, reading: Reading) -> Tokenized:
         tokenized = self._tokenizer.tokenize(text, reading)
-        for id in (*tokenized.context, *(piece.id for piece in tokenized.pieces)):
+        for id in (*tokenized.context, *tokenized.pieces.ids):
             if id >= self._network.vocabulary:
                 raise LmscoreError(
                     f"{text.origin}: the tokenizer gives id {id}, but the model knows {self._network.vocabulary}; "
@@ -276,7 +276,7 @@ class Scorer:
         held = 0
         for at, prepared in enumerate(block):
             context = prepared.tokenized.context
-            ids = (*context, *(piece.id for piece in prepared.tokenized.pieces))
+            ids = (*context, *prepared.tokenized.pieces.ids)
             for window in planning.windows(start, ids, len(context), self._network.limit, reading.stride):
                 together.append((at, window))
                 held += len(window.ids)
@@ -288,11 +288,10 @@ class Scorer:
 
     def _assemble(self, prepared: _Prepared, found: _Found) -> Score:
         text, tokenized = prepared.text, prepared.tokenized
-        readouts = found.readouts
-        unscored = len(tokenized.pieces) - len(readouts)
+        unscored = len(tokenized.pieces) - len(found.readouts)
         tokens = []
         for index, piece in enumerate(tokenized.pieces):
-            readout = readouts[index - unscored] if index >= unscored else engine.Readout(None)
+            readout = found.readouts.popleft() if index >= unscored else engine.Readout(None)
             if readout.logprob is not None and not math.isfinite(readout.logprob):
                 raise RecordError(
                     f"{text.origin}: the model gives token {index} ({piece.token!r}) a log-probability of "

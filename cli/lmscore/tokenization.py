@@ -3,15 +3,18 @@
 Knows the tokenizer and nothing of the network behind it. Offsets are byte offsets throughout.
 """
 
+import bisect
 import json
 import logging
+import operator
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, takewhile
-from typing import Any
+from itertools import accumulate, islice, takewhile
+from typing import Any, overload
 
 from .errors import LmscoreError, RecordError
 from .records import Reading, Text
@@ -43,12 +46,69 @@ class Piece:
         return self.start < 0 < self.end
 
 
+class Pieces(Sequence[Piece]):
+    """A text's tokens. Each is made when it is looked at: a long text has millions."""
+
+    def __init__(self, cut: "_Cut", data: bytes, begin: int, end_symbol: Piece | None = None) -> None:
+        """Take the tokens that hold these spans of `data`, their offsets counted from `begin`."""
+        self._first = cut.starts[0] if cut.starts else 0
+        self._starts, self._ends, self._data, self._begin = cut.starts, cut.ends, data[self._first :], begin
+        self._end_symbol = end_symbol
+        self._spelled: dict[bytes, tuple[str, bytes]] = {}  # each string once
+        self.ids = (*cut.ids, *([] if end_symbol is None else [end_symbol.id]))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, at: int) -> Piece: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Piece]: ...
+    def __getitem__(self, at: int | slice) -> Piece | list[Piece]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        at = range(len(self))[at]
+        if self._end_symbol is not None and at == len(self) - 1:
+            return self._end_symbol
+        start, end = self._starts[at], self._ends[at]
+        own = self._data[start - self._first : end - self._first]
+        token, own = self._spelled.setdefault(own, (own.decode("utf-8", "backslashreplace"), own))
+        return Piece(self.ids[at], token, own, start - self._begin, end - self._begin)
+
+
 @dataclass(frozen=True, slots=True)
 class Tokenized:
     """A text as tokens: those of the context, which condition, and those of the text, which are scored."""
 
     context: tuple[int, ...]
-    pieces: tuple[Piece, ...]
+    pieces: Pieces
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A string in tokens: their ids, and the bytes from and to which each goes."""
+
+    ids: "array[int]"
+    starts: "array[int]"
+    ends: "array[int]"
+
+    @classmethod
+    def of(cls, ids: Iterable[int], spans: Iterable[tuple[int, int]]) -> "_Cut":
+        starts, ends = zip(*spans, strict=True) if (spans := list(spans)) else ((), ())
+        return cls(array("q", ids), array("q", starts), array("q", ends))
+
+    def __getitem__(self, part: slice) -> "_Cut":
+        return _Cut(self.ids[part], self.starts[part], self.ends[part])
+
+    def replace_end(self, at: int, other: "_Cut", first: int, shift: int) -> None:
+        """Put another's tokens from `first` on in the place of those from `at` on; its bytes begin `shift` later."""
+        for own, its, by in (
+            (self.ids, other.ids, 0),
+            (self.starts, other.starts, shift),
+            (self.ends, other.ends, shift),
+        ):
+            del own[at:]
+            own.extend(value + by for value in its[first:])
 
 
 class Tokenizer:
@@ -74,19 +134,19 @@ class Tokenizer:
         context, body = (_utf8(part or "", text.origin) for part in (text.context, text.text))
         self._warn_of_symbols(text, reading)
         if reading.boundary == "joint":
-            ids, spans = self._cut((text.context or "") + text.text, reading.parse_special)
+            cut = self._cut((text.context or "") + text.text, reading.parse_special)
             # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
-            first = next((i for i, (_, end) in enumerate(spans) if end > len(context) or not context), len(ids))
-            before, pieces = ids[:first], _pieces(ids[first:], spans[first:], context + body, len(context))
+            first = next((i for i, end in enumerate(cut.ends) if end > len(context) or not context), len(cut.ids))
+            before, cut = cut.ids[:first], cut[first:]
+            data, begin = context + body, len(context)
         else:
-            before, _ = self._cut(text.context or "", reading.parse_special)
-            pieces = _pieces(*self._cut(text.text, reading.parse_special), body, 0)
-        if reading.eos:
-            pieces.append(self._end_symbol(len(body)))
+            before = self._cut(text.context or "", reading.parse_special).ids
+            cut, data, begin = self._cut(text.text, reading.parse_special), body, 0
+        pieces = Pieces(cut, data, begin, self._end_symbol(len(body)) if reading.eos else None)
         if not pieces:
             hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
             raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
-        return Tokenized(tuple(before), tuple(pieces))
+        return Tokenized(tuple(before), pieces)
 
     def string(self, id: int) -> str:
         """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
@@ -114,16 +174,44 @@ class Tokenizer:
             )
         return id, self.string(id)
 
-    def _cut(self, text: str, parse_special: bool) -> tuple[list[int], list[tuple[int, int]]]:
-        """The tokens of a string, and the bytes from and to which each goes."""
+    def _cut(self, text: str, parse_special: bool) -> _Cut:
+        """The tokens of a string: of a long one stretch by stretch, lest the tokenizer needs a gigabyte for it.
+
+        A stretch begins before the last one's end. Where both have the same tokens for a while, far from either's end,
+        they are put together; where they nowhere do, it begins earlier, and at last at the beginning.
+        """
+        cut = self._encoded(text[:STRETCH], parse_special)
+        exact, passed = self._is_exact(cut), 0
+        for end in range(STRETCH, len(text), STRETCH):
+            passed += len(text[end - STRETCH : end].encode())
+            overlap = OVERLAP
+            while True:
+                first = end - overlap
+                if first <= 0 or not exact:  # where a token stands may be a guess
+                    return self._encoded(text, parse_special)
+                shift = passed - len(text[first:end].encode())
+                following = self._encoded(text[first : end + STRETCH], parse_special)
+                exact = self._is_exact(following)
+                if exact and (place := _meeting(cut, following, shift)) is not None:
+                    cut.replace_end(place[0], following, place[1], shift)
+                    break
+                overlap *= 8
+        return cut
+
+    def _is_exact(self, cut: _Cut) -> bool:
+        """Whether tokens stand one behind the other, each (but for a first one's space) as long as what it spells."""
+        lengths = [len(self.spelling(id)) for id in cut.ids[1:]]
+        return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == lengths
+
+    def _encoded(self, text: str, parse_special: bool) -> _Cut:
         self._backend.encode_special_tokens = not parse_special
         encoding = self._backend.encode(text, add_special_tokens=False)
         ids: list[int] = encoding.ids  # a new list each time it is asked for
         spelled = list(map(self.spelling, ids))
         if b"".join(spelled) == text.encode():
             ends = list(accumulate(map(len, spelled)))
-            return ids, list(zip([0, *ends], ends, strict=False))
-        return ids, list(_found(text, spelled, encoding.offsets))
+            return _Cut.of(ids, zip([0, *ends], ends, strict=False))
+        return _Cut.of(ids, _found(text, spelled, encoding.offsets))
 
     def spelling(self, id: int) -> bytes:
         """The bytes that a token spells, whatever its neighbours."""
@@ -180,17 +268,33 @@ def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | Non
     return StartSymbol(None, None, "none")
 
 
-def _pieces(ids: Sequence[int], spans: Sequence[tuple[int, int]], data: bytes, begin: int) -> list[Piece]:
-    """The tokens that hold these spans of `data`, their offsets counted from `begin`."""
-    spelled: dict[bytes, tuple[str, bytes]] = {}  # each once: in a long text that is most of the memory
+STRETCH = 1 << 16
+"""Characters of a long text that are tokenized together."""
 
-    def spell(own: bytes) -> tuple[str, bytes]:
-        return spelled.setdefault(own, (own.decode("utf-8", "backslashreplace"), own))
+OVERLAP = 1 << 10
+"""Characters that two stretches share at first."""
 
-    return [
-        Piece(id, *spell(data[start:end]), start - begin, end - begin)
-        for id, (start, end) in zip(ids, spans, strict=True)
-    ]
+AGREEING = 16
+"""Tokens on which two stretches must agree on either side of the place where they are put together."""
+
+
+def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
+    """Where the end of one stretch and the beginning of the next go through the same tokens: a place in each.
+
+    Args:
+        shift: how many bytes later the next one begins.
+    """
+    first = bisect.bisect_left(before.starts, shift)
+    own = list(zip(before.ids[first:], before.starts[first:], before.ends[first:], strict=True))
+    place = {token: at for at, token in enumerate(own)}
+    run, last = 0, -1
+    for j, (id, start, end) in enumerate(islice(zip(after.ids, after.starts, after.ends, strict=True), len(own))):
+        at = place.get((id, start + shift, end + shift), -1)
+        run = 0 if at < 0 else run + 1 if at == last + 1 else 1
+        last = at
+        if run == 2 * AGREEING and len(own) - last > AGREEING:
+            return first + last + 1 - AGREEING, j + 1 - AGREEING
+    return None
 
 
 def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
