@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import json
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from lmscore.records import Measure, Provenance
 from lmscore.roles import Roles
 
 from . import models
-from .cli import Cli, process, shell
+from .cli import Cli, environment, process, shell
 
 TEXTS = [
     "An apple a day",
@@ -645,3 +647,32 @@ def test_types_that_parquet_cannot_join_are_refused_when_they_are_met(tmp_path: 
 def test_numbers_that_become_fractions(tmp_path: Path) -> None:
     source = jsonl(tmp_path / "in.jsonl", [{"text": "a", "x": 1}] * 20 + [{"text": "b", "x": 0.5}])
     assert [record["x"] for record in carried_out(source, tmp_path / "out.parquet")] == [1.0] * 20 + [0.5]
+
+
+def test_where_there_is_no_terminal_progress_is_a_line_once_in_a_while(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmscore.terminal.SAY_EVERY", 0.0)
+    ended = cli("batch", lines, "-o", tmp_path / "out.jsonl")
+    assert ended.code == 0
+    assert re.search(r"^\d+%, \d+ records, [\d,]+ tokens/s, perplexity [\d.]+$", ended.err, re.MULTILINE)
+    assert re.search(r"^done: 90 records in \d+\.\d s, [\d,]+ tokens a second$", ended.err, re.MULTILINE)
+    monkeypatch.setattr("lmscore.show.LONG", 100)
+    monkeypatch.setattr("lmscore.decoder.TREE_BYTES", 1 << 16)
+    ended = cli("score", "--whole", "-f", lines)
+    assert re.search(r"^\d+%, \d[\d,]* of \d[\d,]* tokens$", ended.err, re.MULTILINE)
+    assert not cli("batch", lines, "-o", tmp_path / "out.jsonl", "-q").err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+def test_on_a_terminal_progress_is_a_bar_that_goes_again(
+    folder_of: Callable[[str], Path], lines: Path, tmp_path: Path
+) -> None:
+    import pexpect  # type: ignore[import-untyped]
+
+    words = ["-m", "lmscore", "batch", str(lines), "-o", str(tmp_path / "out.jsonl"), "--threads", "1"]
+    env = {**os.environ, **environment(folder_of("llama"))}
+    seen = pexpect.spawn(sys.executable, words, env=env, encoding="utf-8", timeout=60, dimensions=(24, 80))
+    said = seen.read()
+    assert "90 records" in said and "━" in said
+    assert said.rstrip().splitlines()[-1].startswith("done: 90 records")

@@ -86,8 +86,8 @@ def ticks(pace: terminal.Pace) -> Callable[[int, int], None]:
     """Tell how far a long text is."""
 
     def tick(done: int, total: int) -> None:
-        if total >= LONG:
-            pace(f"{done:,} of {total:,} tokens", done, total)
+        if total >= LONG:  # at its end the bar goes: what is found is written in its place
+            pace(f"{done:,} of {total:,} tokens" if done < total else "", done, total)
 
     return tick
 

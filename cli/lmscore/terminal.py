@@ -92,7 +92,7 @@ def progress(quiet: bool) -> Iterator[Report]:
 
 
 Pace = Callable[[str, float, float | None], None]
-"""Told what is going on in a line, how much is done, and of how much (None: nobody knows)."""
+"""Told what is going on in a line, how much is done, and of how much (None: nobody knows). An empty line: nothing now."""
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def pace(quiet: bool) -> Iterator[Pace]:
 
     def report(line: str, done: float, total: float | None) -> None:
         nonlocal said
-        if done == total:  # what comes next is to be written where the bar stands
+        if not line:
             stop()
         elif talk.is_terminal:
             bar.update(task, completed=done, total=total, description=line)
