@@ -7,7 +7,9 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -22,8 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, journal
+from lmscore.encoding import Encoder
 from lmscore.journal import Journal
-from lmscore.records import Measure, Provenance
+from lmscore.records import Measure, Provenance, Tick
 from lmscore.roles import Roles
 
 from . import models
@@ -203,7 +206,7 @@ def test_twenty_real_kills(folder_of: Callable[[str], Path], tmp_path: Path) -> 
     words = ("batch", source, "-q", "--threads", 1, "-o")
     began = time.monotonic()
     assert process(*words, whole, model=folder).wait() == 0
-    took, chance, kills = time.monotonic() - began, random.Random(7), 0
+    took, chance, kills, halfway = time.monotonic() - began, random.Random(7), 0, 0
     while kills < 20:
         running = process(*words, out, model=folder)
         try:
@@ -212,10 +215,13 @@ def test_twenty_real_kills(folder_of: Callable[[str], Path], tmp_path: Path) -> 
             running.kill()
             assert running.wait() == -signal.SIGKILL
             kills += 1
+            left = tmp_path / "out.jsonl.journal"
+            halfway += left.exists() and 0 < json.loads(left.read_text())["records"] < 3000
         else:
             assert code == 0
             assert out.read_bytes() == whole.read_bytes()
             out.unlink()
+    assert halfway > 3
     assert process(*words, out, model=folder).wait() == 0
     assert out.read_bytes() == whole.read_bytes()
     assert [record["n"] for record in read(out)] == list(range(3000))
@@ -284,21 +290,23 @@ def test_another_input_does_not_go_on(cli: Cli, lines: Path, tmp_path: Path, mon
 
 def test_two_runs_on_one_output(cli: Cli, lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    with journal.opened(out, {}, {"out": tmp_path / "out.jsonl.part"}, restart=False):
+    with journal.opened(out, {}, {"out": tmp_path / "out.jsonl.part"}, False, {}):
         assert "another lmscore is writing" in cli("batch", lines, "-o", out, "-q").error
 
 
 BAD = [
     ("in.jsonl", b'{"text": "a"}\n{"text": \n', "in.jsonl, line 2: not JSON"),
     ("in.jsonl", b'{"text": "a"}\n["b"]\n', "in.jsonl, line 2: not an object"),
-    ("in.jsonl", b'{"text": "a", "text": "b"}\n', 'two columns are called "text"'),
+    ("in.jsonl", b'{"text": "a", "text": "b"}\n', "two columns are called 'text'"),
     ("in.jsonl", b'{"text": "a"}\n{"text": 7}\n', 'in.jsonl, line 2: column "text" is 7, not a string'),
     ("in.jsonl", b'{"text": "a"}\n{"tex": "b"}\n', 'in.jsonl, line 2: there is no column "text"'),
-    ("in.jsonl", b'{"text": "a"}\n{"text": ""}\n', "in.jsonl, line 2: it is empty, so there is nothing to score"),
+    ("in.jsonl", b'{"text": "a"}\n{"text": ""}\n', "in.jsonl, line 2 is empty, so there is nothing to score"),
     ("in.jsonl", b'{"text": "a"}\n{"text": "b", "x": "\\ud800"}\n', "line 2: half a surrogate pair"),
     ("in.jsonl", b'{"text": "a"}\n{"text": "b", "windows": 1}\n', 'line 2: it has a column "windows"'),
     ("in.jsonl", b'{"text": "a"}\n{"text": null}\n', 'in.jsonl, line 2: column "text" is null'),
     ("in.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "in.jsonl, line 2: not UTF-8"),
+    ("in.csv", b"text,n\na,1\nb\xff,2\n", "in.csv, line 3: not UTF-8"),
+    ("in.csv", b"text\na\n\nb\n", "in.csv, line 3 is empty"),
     ("in.csv", b"text,n\na,1\nb\n", "in.csv, line 3: 1 fields, where the header has 2"),
     ("in.txt", b"a\n\xff\n", "in.txt, line 2: not UTF-8"),
 ]
@@ -312,16 +320,24 @@ def test_a_bad_record_stops_the_run_or_is_skipped_or_kept(
     source.write_bytes(data + b'{"text": "last"}\n' if name.endswith("jsonl") else data)
     assert said in cli("batch", source, "-o", out, "-q").error
     assert not out.exists()
-    total = len(data.splitlines()) + name.endswith("jsonl") - name.endswith("csv")
+    total = len(data.splitlines()) + name.endswith("jsonl") - name.endswith("csv")  # a last record, or a header
     ended = cli("batch", source, "-o", out, "-q", "--on-error", "skip")
     assert ended.code == 1
     assert "1 of them bad" in ended.out
     assert len(read(out)) == total - 1
     (error,) = read(tmp_path / "out.jsonl.errors.jsonl")
     assert said in error["reason"]
+    assert not (tmp_path / "out.jsonl.errors.jsonl.part").exists()
     assert cli("batch", source, "-o", out, "-q", "--on-error", "null").code == 0
     assert [record["total_logprob"] for record in read(out)].count(None) == 1
     assert len(read(out)) == total
+    for line in out.read_text().splitlines():
+        json.loads(line, object_pairs_hook=once)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
 
 
 def cut(data: bytes) -> bytes:
@@ -469,16 +485,23 @@ def test_choices_with_a_context_and_an_answer(cli: Cli, tmp_path: Path, sober: P
         {"ctx": "a", "endings": [" c", " a"], "label": "1"},
         {"ctx": "b", "endings": [" b", " c"], "label": 0},
         {"ctx": "c", "endings": [" a", " b"], "label": " b"},
+        {"ctx": "c", "endings": [" a", " b"], "label": 0.0},
+        {"ctx": "c", "endings": [" a", " b"], "label": ""},
     ]
-    source, out, told = jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.parquet", tmp_path / "summary.json"
+    source, told = jsonl(tmp_path / "in.jsonl", records), tmp_path / "summary.json"
     words = ("--candidates-column", "endings", "--context-column", "ctx", "--gold-column", "label", "--summary", told)
     ended = cli("batch", source, "-o", tmp_path / "out.jsonl", "-q", "-m", sober, *words)
     assert ended.code == 0, ended.err
-    assert [record["correct"] for record in read(tmp_path / "out.jsonl")] == [True, True, False]
+    assert [record["correct"] for record in read(tmp_path / "out.jsonl")] == [True, True, False, True, None]
+    # After "a" the model expects as it does after "<s>", but for the space: by pmi all are alike.
+    first = read(tmp_path / "out.jsonl")[0]
+    assert first["total_logprobs"] == pytest.approx([-2.5, -0.5], abs=1e-4)
+    alone = [json.loads(cli("score", "--json", "-m", sober, ending).out)["total_logprob"] for ending in (" c", " a")]
+    assert first["pmi_logprobs"] == pytest.approx([-2.5 - alone[0], -0.5 - alone[1]], abs=1e-4)
     accuracy = json.loads(told.read_text())["accuracy"][""]
     assert sorted(accuracy) == ["byte", "mean", "pmi", "sum"]
-    assert accuracy["sum"] == {**accuracy["sum"], "right": 2, "tied": 0, "of": 3}
-    assert not out.exists()
+    assert accuracy["sum"] == {**accuracy["sum"], "right": 3, "tied": 0, "of": 4}
+    assert accuracy["pmi"]["of"] == 4
 
 
 def test_two_columns_of_candidates(cli: Cli, tmp_path: Path, sober: Path) -> None:
@@ -538,19 +561,19 @@ class Constant:
     """A scorer that finds every text one token of one nat: what is tested is all around it."""
 
     provenance = Provenance("constant", None, "float32", "cpu", 0, "<s>", "test")
-    look_ahead, threads = 30, 1
+    look_ahead, arithmetic = 30, "by hand"
 
     def settle(self) -> None:
         pass
 
-    def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: batch.Tick) -> Iterator[Score]:
+    def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]:
         for text in texts:
             assert isinstance(text, Text)
             token = Token(0, 1, text.text, text.text.encode(), 0, len(text.text.encode()), -1.0)
             yield Score(text.text, text.context, (token,), 1, None, self.provenance)
 
     def rankings(
-        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, ahead: int, tick: batch.Tick
+        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, ahead: int, tick: Tick
     ) -> Iterator[Ranking]:
         raise NotImplementedError
 
@@ -559,7 +582,9 @@ def carried_out(source: Path, out: Path) -> list[dict[str, Any]]:
     """A file scored, and read again without what was added."""
     columns = (batch.SCORE_COLUMNS["total_logprob"], batch.SCORE_COLUMNS["weakest_token"])
     job = batch.Job(Roles("text"), Reading(), None, False, "stop", columns)
-    batch.carry_out(batch.plan(batch.Source((str(source),)), job, str(out)), Constant(), True, lambda _: None)
+    batch.carry_out(
+        batch.plan(batch.Source((str(source),)), job, str(out)), Constant(), True, lambda _: None, lambda _: None
+    )
     records = read(out)
     for record in records:
         assert float(record.pop("total_logprob")) == -1.0
@@ -676,3 +701,190 @@ def test_on_a_terminal_progress_is_a_bar_that_goes_again(
     said = seen.read()
     assert "90 records" in said and "━" in said
     assert said.rstrip().splitlines()[-1].startswith("done: 90 records")
+
+
+def test_a_restart_forgets_what_was_done(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed after it was done, then begun anew and killed at once, must not pass for done."""
+    out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    assert cli("batch", lines, "-o", whole, "-q").code == 0
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "finish", killed)
+        cli("batch", lines, "-o", out, "-q")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "commit", killed)
+        cli("batch", lines, "-o", out, "-q", "--restart")
+    assert cli("batch", lines, "-o", out, "-q").code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_what_takes_a_name_is_on_the_disk_before(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    steps: list[str] = []
+
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*given: Any, **named: Any) -> Any:
+            steps.append(f"{name} {Path(str(given[0])).suffix}" if name != "sync" else name)
+            return call(*given, **named)
+
+        return noting
+
+    monkeypatch.setattr(os, "fsync", noted("sync", os.fsync))
+    monkeypatch.setattr(Path, "replace", noted("replace", Path.replace))
+    monkeypatch.setattr(Path, "unlink", noted("unlink", Path.unlink))
+    assert cli("batch", lines, "-o", tmp_path / f"out.{form}", "-q").code == 0
+    named = steps.index("replace .whole" if form == "parquet" else "replace .part")
+    assert steps[named - 1] == "sync"
+    assert "sync" in steps[named : steps.index("unlink .journal", named)]
+    if form == "parquet":
+        assert "sync" in steps[named : steps.index("unlink .part", named)]
+
+
+def test_killed_while_a_parquet_is_gathered(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.parquet"
+    for step in ("gather", "finish"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            owner = {"gather": Encoder, "finish": Journal}[step]
+
+            def killed(*_: Any) -> None:
+                raise Killed
+
+            patch.setattr(owner, step, killed)
+            cli("batch", lines, "-o", out, "-q")
+    assert cli("batch", lines, "-o", out, "-q").code == 0
+    assert [record["n"] for record in read(out)] == list(range(90))
+    assert not list(tmp_path.glob("out.parquet.*"))
+
+
+def test_integers_too_large_for_a_fraction(tmp_path: Path) -> None:
+    records = [{"text": "a", "x": 2**53 + 1}] * 20 + [{"text": "b", "x": 0.5}]
+    with pytest.raises(LmscoreError, match='column "x" has fractions, and integers too large'):
+        carried_out(jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.parquet")
+
+
+def test_parquet_files_that_differ(cli: Cli, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a b", "c d"], "n": [1, 2], "k": ["x", None]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"n": [0.5], "text": ["e f"]}), tmp_path / "2.parquet")
+    out = tmp_path / "out.parquet"
+    assert cli("batch", tmp_path / "1.parquet", tmp_path / "2.parquet", "-o", out, "-q").code == 0
+    assert [[record[name] for name in ("text", "n", "k")] for record in read(out)] == [
+        ["a b", 1.0, "x"],
+        ["c d", 2.0, None],
+        ["e f", 0.5, None],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{in}", "-o", "{out}", "--summary", "{out}"], "--summary"),
+        (["{in}", "-o", "{out}", "--summary", "{in}"], "is being read"),
+        (["{in}", "-o", "{out}", "--summary", "{out}.part"], "--summary"),
+        (["{out}.errors.jsonl", "-o", "{out}"], "is being read"),
+        (["{in}", "nobody.jsonl", "-o", "{out}"], "there is no file nobody.jsonl"),
+        (["{in}", "{out}.dat", "-o", "{out}"], "its name does not say"),
+        (["{in}", "-o", "{out}", "--summary", "no/where.json"], "no such folder"),
+    ],
+)
+def test_nothing_that_is_there_is_lost(cli: Cli, lines: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    out = tmp_path / "out.jsonl"
+    jsonl(tmp_path / "out.jsonl.errors.jsonl", [{"text": "a"}])
+    out.write_text("before")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    named = [word.replace("{in}", str(lines)).replace("{out}", str(out)) for word in words]
+    assert said in cli("batch", *named, "-q").error
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_part_that_nobody_knows_is_left_alone(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    part = tmp_path / "out.jsonl.part"
+    part.write_text("somebody's")
+    assert "no journal says what it is" in cli("batch", lines, "-o", tmp_path / "out.jsonl", "-q").error
+    assert part.read_text() == "somebody's"
+
+
+def test_the_column_called_text_is_scored_whatever_it_holds(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": None, "title": "T"}])
+    assert 'column "text" is None' in cli("batch", source, "-o", tmp_path / "o.jsonl", "-q").error
+    (tmp_path / "in.csv").write_text("text,label\n2001,x\n")
+    assert cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "-q").code == 0
+    assert read(tmp_path / "o.jsonl")[0]["num_bytes"] == 4
+
+
+def test_what_to_do_about_bad_records_may_change_only_from_stopping(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = models.passages(3, [60] * 90)
+    source = jsonl(tmp_path / "in.jsonl", [*({"text": text} for text in texts), {"text": ""}])
+    out = tmp_path / "out.jsonl"
+    assert "is empty" in cli("batch", source, "-o", out, "-q").error
+    assert json.loads((tmp_path / "out.jsonl.journal").read_text())["records"] > 60
+    halfway(cli, source, out, monkeypatch, "--on-error", "skip")
+    said = cli("batch", source, "-o", out, "-q", "--on-error", "null").error
+    assert 'on error was "skip", is "null"' in said
+    assert cli("batch", source, "-o", out, "-q", "--on-error", "skip").code == 1
+    assert len(read(out)) == 90
+
+
+def test_another_model_in_the_same_folder(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_of: Callable[[str], Path]
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "out.jsonl"
+    shutil.copytree(folder_of("llama"), model)
+    halfway(cli, lines, out, monkeypatch, "-m", str(model))
+    shutil.copytree(folder_of("wide"), model, dirs_exist_ok=True)
+    assert "model file model.safetensors has changed" in cli("batch", lines, "-o", out, "-q", "-m", model).error
+
+
+def test_a_reader_that_leaves_takes_nothing_along(
+    lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]
+) -> None:
+    lines.write_text(lines.read_text() + '{"text": ""}\n')
+    line = f'lmscore batch "{lines}" -q -o "{tmp_path}/out.jsonl" --summary "{tmp_path}/s.json" --on-error skip | true'
+    ended = shell(f"set -o pipefail; {line}", folder_of("llama"))
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert json.loads((tmp_path / "s.json").read_text())["bad_records"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="bash")
+def test_a_pipe_with_a_name(lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
+    line = f'lmscore batch <(cat "{lines}") --input-format jsonl -q -o "{tmp_path}/out.jsonl"'
+    ended = shell(line, folder_of("llama"))
+    assert ended.returncode == 0, ended.stderr
+    assert len(read(tmp_path / "out.jsonl")) == 90
+
+
+def test_a_parquet_with_a_string_that_is_none(cli: Cli, tmp_path: Path) -> None:
+    ends = pa.py_buffer(struct.pack("3i", 0, 1, 2))
+    strings = pa.StringArray.from_buffers(2, ends, pa.py_buffer(b"a\xff"))
+    pq.write_table(pa.table({"text": strings}), tmp_path / "in.parquet")
+    assert (
+        "column 'text' holds a string that is not UTF-8"
+        in cli("batch", tmp_path / "in.parquet", "-o", tmp_path / "o.jsonl", "-q").error
+    )
+
+
+def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Counted(Constant):
+        def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]:
+            texts = list(texts)
+            calls.append(len(texts))
+            return super().scores(texts, reading, ahead, tick)
+
+    source = jsonl(tmp_path / "in.jsonl", [{"text": text} for text in ("a", "", "b", "", "c", "", "d")])
+    job = batch.Job(Roles("text"), Reading(), None, False, "null", (batch.SCORE_COLUMNS["total_logprob"],))
+    todo = batch.plan(batch.Source((str(source),)), job, str(tmp_path / "out.jsonl"))
+    batch.carry_out(todo, Counted(), True, lambda _: None, lambda _: None)
+    assert calls == [4]
+    assert [record["total_logprob"] for record in read(tmp_path / "out.jsonl")] == [-1, None, -1, None, -1, None, -1]

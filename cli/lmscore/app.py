@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
@@ -20,7 +20,7 @@ from .errors import LmscoreError
 from .records import Measure, Ranking, Reading, Text
 
 if TYPE_CHECKING:
-    from .encoding import Column
+    from .batch import Job
     from .roles import Roles
     from .scorer import Scorer
 
@@ -254,18 +254,10 @@ def batch(
         group=group_column,
     )
     source = batches.Source(tuple(inputs), input_format, limit, _shard(shard))
-    extras = tuple(name for name, asked in (("rank", rank), ("entropy", entropy), ("top", top > 0)) if asked)
-    if extras and not tokens:
-        raise typer.BadParameter(f"--{extras[0]} tells of each token; give --tokens too")
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
-    measure: Measure | None = by.value if roles.candidates else None
-    weigh_pmi = roles.context is not None and (roles.gold is not None or roles.first_is_gold)
-    if tokens and roles.candidates:
-        raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
-    added = _added(columns, tokens, batches.RANK_COLUMNS if roles.candidates else batches.SCORE_COLUMNS)
-    job = batches.Job(roles, reading, measure, weigh_pmi, on_error.value, added, prefix, extras)
-    todo = batches.plan(source, job, output)
-    with files.output(summary) if summary else contextlib.nullcontext() as kept:
+    job = _job(roles, reading, by.value, on_error.value, columns, prefix, tokens)
+    todo = batches.plan(source, job, output, summary)
+    with files.output(None) as stream:
         scorer = _open(
             quiet,
             model=model,
@@ -276,13 +268,13 @@ def batch(
             bos=bos,
             threads=threads,
         )
+        keep = show.summary_keeper(summary, scorer.provenance)
         with terminal.pace(quiet) as pace:
-            done = batches.carry_out(todo, scorer, restart, show.progress(pace, todo.position))
-        show.summary(done, scorer.provenance, sys.stdout, kept)
+            done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
+        with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
+            show.summary(done, scorer.provenance, stream)
     if not quiet:
-        terminal.say(
-            "done", f"{done.corpus.records:,} records in {done.seconds:,.1f} s, {done.rate:,.0f} tokens a second"
-        )
+        terminal.say("done", done.sentence)
     if done.corpus.bad and on_error is opt.OnError.skip:
         raise typer.Exit(1)
 
@@ -341,15 +333,35 @@ def _shard(shard: str | None) -> tuple[int, int] | None:
     return int(part), int(parts)
 
 
-def _added(chosen: str | None, tokens: bool, known: "Mapping[str, Column]") -> "tuple[Column, ...]":
-    """The columns to add, in the order they were asked for."""
-    from .batch import TOKENS
+def _job(
+    roles: "Roles", reading: Reading, by: Measure, on_error: Any, chosen: str | None, prefix: str, tokens: bool
+) -> "Job":
+    """What to do with each record.
 
+    Raises:
+        typer.BadParameter: it cannot be done, or would do nothing.
+    """
+    from .batch import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, Job
+
+    extras = tuple(name for name in ("rank", "entropy", "top") if getattr(reading, name))
+    if extras and not tokens:
+        raise typer.BadParameter(f"--{extras[0]} tells of each token; give --tokens too")
+    if tokens and roles.candidates:
+        raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
+    if by != "sum" and not roles.candidates:
+        raise typer.BadParameter("--by chooses among candidates; give --candidates-column or --good-column too")
+    if (by == "pmi" or roles.join) and roles.context is None:
+        raise typer.BadParameter(
+            f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too"
+        )
+    known = RANK_COLUMNS if roles.candidates else SCORE_COLUMNS
     names = list(known) if chosen is None else [name.strip() for name in chosen.split(",")]
     for name in names:
         if name not in known:
             raise typer.BadParameter(f"--columns: there is no {name!r}; there are {', '.join(known)}")
-    return (*(known[name] for name in dict.fromkeys(names)), *([TOKENS] if tokens else []))
+    added = (*(known[name] for name in dict.fromkeys(names)), *([TOKENS] if tokens else []))
+    weigh_pmi = by == "pmi" or (roles.context is not None and (roles.gold is not None or roles.first_is_gold))
+    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras)
 
 
 def _texts(texts: list[str], file: str | None, whole: bool, context: str | None) -> Iterator[Text]:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,7 +18,7 @@ from .corpus import Corpus
 from .encoding import Column, Encoder, Filled
 from .errors import LmscoreError, RecordError
 from .files import STDIN, name_of
-from .records import Measure, Provenance, Ranking, Reading, Score, Text
+from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
 from .roles import Asked, Roles, asked
 from .tables import Format, Position, Row
 from .views.rows import token_object
@@ -60,10 +60,6 @@ RANK_COLUMNS: Mapping[str, Column] = {
 TOKENS = Column("tokens", "tokens")
 
 
-Tick = Callable[[int, int], None]
-"""Told how many tokens are scored of those that are read together, and how many these are."""
-
-
 class Scorer(Protocol):
     """What scores: `lmscore.scorer.Scorer`."""
 
@@ -72,7 +68,7 @@ class Scorer(Protocol):
     @property
     def look_ahead(self) -> int: ...
     @property
-    def threads(self) -> int: ...
+    def arithmetic(self) -> str: ...
     def settle(self) -> None: ...
     def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]: ...
     def rankings(
@@ -104,20 +100,23 @@ def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
         yield chunk
 
 
-def outcomes(chunk: Sequence[Asked], job: "Job", scorer: Scorer, tick: Tick) -> Iterator[Outcome]:
+def outcomes(chunk: Sequence[Asked], job: "Job", scorer: Scorer, tick: Tick) -> list[Outcome]:
     """Score a chunk; a record that cannot be scored does not keep the others from it."""
-    for kind, run in groupby(chunk, key=lambda record: _kind(record, job, scorer)):
-        left = list(run)
+    found: dict[int, Outcome] = {}
+    kinds = [_kind(record, job, scorer) for record in chunk]
+    for kind in dict.fromkeys(kinds):
+        left = [at for at in range(len(chunk)) if kinds[at] == kind]
         while left:
             done = 0
             try:
-                for outcome in _scored(left, kind, job, scorer, tick):
+                for outcome in _scored([chunk[at] for at in left], kind, job, scorer, tick):
+                    found[left[done]] = outcome
                     done += 1
-                    yield outcome
                 break
             except RecordError as err:
-                yield Outcome(left[done], fault=str(err))
+                found[left[done]] = Outcome(chunk[left[done]], fault=str(err))
                 left = left[done + 1 :]
+    return [found[at] for at in range(len(chunk))]
 
 
 Kind = Literal["fault"] | Measure | None
@@ -149,11 +148,13 @@ def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
         weakest = score.weakest
         found["weakest_token"] = None if weakest is None else weakest.token
         found["weakest_logprob"] = None if weakest is None else weakest.logprob
-        return {**found, "tokens": [token_object(token, job.extras) for token in score.tokens]}
+        if TOKENS in job.columns:
+            found["tokens"] = [token_object(token, job.extras) for token in score.tokens]
+        return found
     if (ranking := outcome.ranking) is None:
         return {}
     in_order = sorted(ranking.candidates, key=lambda candidate: candidate.index)
-    first = ranking.firsts.get(job.by or "sum", ())
+    first = ranking.firsts[job.by or "sum"]  # it may have been ranked by pmi, for that to be known as well
     winner = first[0] if len(first) == 1 else None
     gold = outcome.asked.gold
     pmi = [candidate.pmi for candidate in in_order]
@@ -203,17 +204,24 @@ class Progress:
     Attributes:
         corpus: what it has added up to.
         seconds: how long that took, in all runs that it took.
+        share: of all work, how much is done; None where nobody knows.
         within: of the chunk at work, how many tokens are scored and how many there are.
     """
 
     corpus: Corpus = field(default_factory=Corpus)
     seconds: float = 0.0
+    share: float | None = None
     within: tuple[int, int] = (0, 0)
 
     @property
     def rate(self) -> float:
         """Scored tokens a second."""
         return (self.corpus.tokens + self.within[0]) / self.seconds if self.seconds else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """How much and how fast, for a person."""
+        return f"{self.corpus.records:,} records in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
 
 
 Report = Callable[[Progress], None]
@@ -241,13 +249,15 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
     before = progress.seconds - sure
 
     def tick(scored: int, total: int) -> None:
-        report(replace(progress, seconds=before + time.perf_counter(), within=(scored, total)))
+        now, ahead = before + time.perf_counter(), todo.share(done + len(chunk))
+        share = None if ahead is None or progress.share is None else ahead - progress.share
+        share = None if share is None else (progress.share or 0.0) + share * scored / total
+        report(replace(progress, seconds=now, share=share, within=(scored, total)))
 
     left = (_asked(row, job, encoder) for row in todo.rows)
     for chunk in chunks(left, scorer.look_ahead * BYTES_A_TOKEN):
         mine = range(max(own.start - done, 0), max(min(own.stop - done, len(chunk)), 0))
-        found = list(outcomes(chunk, job, scorer, tick)) if mine else []
-        found = found[mine.start : mine.stop]
+        found = outcomes(chunk, job, scorer, tick)[mine.start : mine.stop] if mine else []
         bad = [outcome for outcome in found if outcome.fault is not None]
         if bad and job.on_error == "stop":
             work.commit(done, _kept(progress, digest))
@@ -258,7 +268,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
         done += len(chunk)
         digest = _met(digest, (record.row for record in chunk))
         now = time.perf_counter()
-        progress = Progress(_counted(progress.corpus, found, job), before + now)
+        progress = Progress(_counted(progress.corpus, found, job), before + now, todo.share(done))
         if now - sure >= SURE_EVERY:
             work.commit(done, _kept(progress, digest))
             sure = now
@@ -276,8 +286,11 @@ SURE_EVERY = 1.0
 
 
 def _asked(row: Row, job: Job, encoder: Encoder) -> Asked:
+    found = asked(row, job.roles)
     fault = None if row.fault is not None else encoder.fault(row)
-    return asked(row, job.roles) if fault is None else Asked(row, fault=fault)
+    if fault is None and not job.reading.eos and (empty := [text for text in found.texts if not text.text]):
+        fault = f"{empty[0].origin} is empty, so there is nothing to score; leave it out, or add --eos"
+    return found if fault is None else Asked(row, fault=fault)
 
 
 def _met(digest: bytes, rows: Iterable[Row]) -> bytes:
@@ -301,18 +314,16 @@ def _filled(outcome: Outcome, job: Job) -> Filled:
     return Filled(outcome.asked.row, {job.prefix + column.name: found.get(column.name) for column in job.columns})
 
 
-def _counted(corpus: Corpus, found: Iterable[Outcome], job: Job) -> Corpus:
-    for outcome in found:
-        row = outcome.asked.row
-        id = None if job.roles.id is None else row.fields.get(job.roles.id)
-        where = row.where if id is None else str(id)
-        if outcome.score is not None:
-            corpus = corpus.with_texts([(where, outcome.score)])
-        elif outcome.ranking is not None:
-            corpus = corpus.with_ranking(where, outcome.ranking, outcome.asked.gold, outcome.asked.group)
-        else:
-            corpus = corpus.with_bad()
-    return corpus
+def _counted(corpus: Corpus, found: Sequence[Outcome], job: Job) -> Corpus:
+    scored = [(_name(one.asked.row, job), one.score) for one in found if one.score is not None]
+    ranked = [(one.ranking, one.asked.gold, one.asked.group) for one in found if one.ranking is not None]
+    bad = sum(one.fault is not None for one in found)
+    return corpus.with_texts(scored).with_rankings(ranked).with_bad(bad)
+
+
+def _name(row: Row, job: Job) -> str:
+    id = None if job.roles.id is None else row.fields.get(job.roles.id)
+    return row.where if id is None else str(id)
 
 
 def _placed(outcome: Outcome) -> str:
@@ -324,7 +335,8 @@ def _placed(outcome: Outcome) -> str:
 def _error(outcome: Outcome) -> bytes:
     row = outcome.asked.row
     record = row.line if row.fault is not None else row.fields
-    return f"{encoding.as_json({'where': row.where, 'reason': _placed(outcome), 'record': record})}\n".encode()
+    said = encoding.as_json({"where": row.where, "reason": _placed(outcome), "record": record})
+    return f"{said}\n".encode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,18 +355,67 @@ class Source:
     limit: int | None = None
     shard: tuple[int, int] | None = None
 
-    def rows(self, position: Position) -> Iterator[Row]:
-        """All records, as `tables.rows` gives them."""
-        return tables.rows(self.paths, self.form, position)
-
     def own(self) -> range:
-        """Which of them are meant, counted from 0; for a shard they are all counted first."""
+        """Which records are meant, counted from 0; for a shard they are all counted first."""
         own = range(sys.maxsize)
         if self.shard is not None:
             part, parts = self.shard
-            count = sum(1 for _ in self.rows(Position()))
+            count = tables.count(self.paths, self.form)
             own = range((part - 1) * count // parts, part * count // parts)
         return own[: self.limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a run writes: its output, and beside it what is there while it works.
+
+    Attributes:
+        out: takes its name when it is whole.
+        summary: what it adds up to, as JSON; None for nowhere.
+    """
+
+    out: Path
+    summary: Path | None = None
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """What grows: the output, and the records that could not be scored."""
+        return {"out": self._beside(".part"), "errors": self._beside(".errors.jsonl.part")}
+
+    @property
+    def errors(self) -> Path:
+        """Where the records that could not be scored are, once it is whole."""
+        return self._beside(".errors.jsonl")
+
+    @property
+    def gathered(self) -> Path:
+        """A Parquet file before it takes its name."""
+        return self._beside(".whole")
+
+    def _beside(self, ending: str) -> Path:
+        return self.out.with_name(self.out.name + ending)
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Hold all of them against each other and against what is read.
+
+        Raises:
+            LmscoreError: there is no such place, or something else stands there.
+        """
+        out = self.out
+        if not out.parent.is_dir():
+            raise LmscoreError(f"cannot write {out}: there is no folder {out.parent}; make it first")
+        if out.exists() and not out.is_file():
+            raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
+        taken = [out, self.errors, *self.parts.values(), self.gathered, journal.journal_of(out), journal.lock_of(out)]
+        for path in (Path(source).resolve() for source in sources if source != STDIN):
+            if path in [*taken, self.summary] or (out.exists() and path.exists() and out.samefile(path)):
+                raise LmscoreError(
+                    f"{path} is being read, and would be lost; choose another place with -o or --summary"
+                )
+        if self.summary in taken:
+            raise LmscoreError(f"--summary {self.summary} is where the records go; choose another place")
+        if self.summary is not None and not self.summary.parent.is_dir():
+            raise LmscoreError(f"cannot write {self.summary}: there is no such folder; make it first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,37 +430,38 @@ class Plan:
 
     source: Source
     job: Job
-    out: Path
+    places: Places
     form: Format
     rows: Iterator[Row]
     own: range
     position: Position
     encoder: Encoder
 
+    def share(self, done: int) -> float | None:
+        """How much of the work is done after so many records; None where nobody knows."""
+        if self.own.stop < sys.maxsize:
+            return min(max(done - self.own.start, 0) / max(len(self.own), 1), 1.0)
+        return self.position.done / self.position.total if self.position.total else None
 
-def plan(source: Source, job: Job, out: str) -> Plan:
-    """Look at the first record and at the output's place.
+
+def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan:
+    """Look at the files, at the first record, and at the output's place.
 
     Raises:
         LmscoreError: there are no records, a column is missing or taken, or the output has no place or no format.
     """
-    place = Path(out).resolve()
+    places = Places(Path(out).resolve(), None if summary is None else Path(summary).resolve())
     form = Format.of(out)
     if form is None or form is Format.txt or out.lower().endswith(tables.COMPRESSED):
         raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
-    if not place.parent.is_dir():
-        raise LmscoreError(f"cannot write {out}: there is no folder {place.parent}; make it first")
-    if place.exists() and not place.is_file():
-        raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
-    for path in source.paths:
-        if path != STDIN and place.exists() and Path(path).exists() and place.samefile(path):
-            raise LmscoreError(f"{out} is being read, and would be lost; choose another place with -o")
-    if any(column.kind in ("tokens",) for column in job.columns) and form in (Format.csv, Format.tsv):
+    if TOKENS in job.columns and form in (Format.csv, Format.tsv):
         raise LmscoreError(f"{out}: token lists do not fit into {form.value.upper()}; write .jsonl or .parquet")
-    if source.shard is not None and STDIN in source.paths:
-        raise LmscoreError("--shard reads its input twice, to count it first; give it a file instead of standard input")
+    places.check(source.paths)
+    tables.check(source.paths, source.form)
+    if source.shard is not None and any(map(tables.is_stream, source.paths)):
+        raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
     position = Position()
-    rows = source.rows(position)
+    rows = tables.rows(source.paths, source.form, position)
     seen: list[Row] = []
     for row in rows:
         seen.append(row)
@@ -409,61 +471,81 @@ def plan(source: Source, job: Job, out: str) -> Plan:
         raise LmscoreError(f"{', '.join(map(name_of, source.paths))}: there are no records in it")
     first = seen[-1]  # the first that can be read tells the columns
     if first.fault is not None:
-        raise LmscoreError(f"{first.where}: {first.fault}; {MEND}")
+        mend = MEND if job.on_error == "stop" else "no record can be read"
+        raise LmscoreError(f"{first.where}: {first.fault}; {mend}")
     job = replace(job, roles=job.roles.found_in(first))
     encoder = Encoder(form, list(first.fields), job.added)
     own = source.own()
     rows = chain(seen, rows) if source.limit is None else islice(chain(seen, rows), own.stop)
-    return Plan(source, job, place, form, rows, own, position, encoder)
+    return Plan(source, job, places, form, rows, own, position, encoder)
 
 
-def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report) -> Progress:
+def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed: Report) -> Progress:
     """Do it, or go on doing it, and give the output its name.
+
+    Args:
+        summed: told of the whole when it has its name, and before the journal goes: if it fails, the same run comes to
+            it again.
 
     Raises:
         LmscoreError: as `run`; or another run is at work on this output; or one that was killed was another.
     """
     scorer.settle()
-    part = todo.out.with_name(f"{todo.out.name}.part")
-    errors = todo.out.with_name(f"{todo.out.name}.errors.jsonl")
-    with journal.opened(todo.out, _pins(todo, scorer), {"out": part, "errors": errors}, restart) as work:
-        if part.exists():
-            todo.encoder.learn(part)
+    places, parts = todo.places, todo.places.parts
+    pins = _pins(todo, scorer)
+    with journal.opened(places.out, pins, parts, restart, {"on error": "stop"}) as work:
+        if parts["out"].exists():
+            todo.encoder.learn(parts["out"])
+        elif not places.out.exists():
+            raise LmscoreError(f"{places.out} was made, and is gone; --restart makes it again")
         progress = _progress(work.state)
         if not work.state.done:
             progress = run(todo, scorer, work, report)
         work.close()
-        with journal.explained(todo.out):
-            if part.exists():  # else it has its name already
+        with journal.explained(places.out):
+            if parts["out"].exists():  # else it has its name already
                 if todo.form is Format.parquet:
-                    whole = part.with_suffix(".whole")
-                    todo.encoder.gather(part, whole)
-                    whole.replace(todo.out)
-                    part.unlink()
+                    todo.encoder.gather(parts["out"], places.gathered)
+                    places.gathered.replace(places.out)
+                    journal.settle(places.out.parent)
+                    parts["out"].unlink()
                 else:
-                    part.replace(todo.out)
-            if errors.exists() and not errors.stat().st_size:
-                errors.unlink()
+                    parts["out"].replace(places.out)
+            if parts["errors"].exists():
+                if parts["errors"].stat().st_size:
+                    parts["errors"].replace(places.errors)
+                else:  # what an earlier run has left there is no longer so
+                    places.errors.unlink(missing_ok=True)
+                    parts["errors"].unlink()
+        summed(progress)
         work.finish()
     return progress
 
 
 def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
-    """What must be the same for a run to go on. What to do about a bad record is not among it."""
+    """What must be the same for a run to go on."""
     source, job = todo.source, todo.job
-    files = [path for path in source.paths if path != STDIN]
+    files = [path for path in source.paths if not tables.is_stream(path)]
     return {
         "lmscore": __version__,
+        "arithmetic": scorer.arithmetic,
         "input": list(source.paths),
         **{f"file {path}": journal.fingerprint(Path(path)) for path in files},
         "input format": source.form,
         "limit": source.limit,
         "shard": source.shard,
-        "threads": scorer.threads,
         **{f"model {name}": value for name, value in asdict(scorer.provenance).items()},
+        **{f"model file {path.name}": journal.fingerprint(path) for path in _model_files(scorer.provenance.name)},
         **{f"column {name}": value for name, value in asdict(job.roles).items()},
         **{f"reading {name}": value for name, value in asdict(job.reading).items()},
         "by": job.by,
         "pmi": job.weigh_pmi,
         "columns": [column.name for column in job.added],
+        "on error": job.on_error,
     }
+
+
+def _model_files(name: str) -> list[Path]:
+    """The files of a model that is a folder or a file here; others are known by their revision."""
+    place = Path(name).expanduser()
+    return [place] if place.is_file() else sorted([*place.glob("*.safetensors"), *place.glob("*.json")])

@@ -5,7 +5,7 @@ A corpus grows by chunks and can be kept as JSON between two of them, to the las
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -109,43 +109,41 @@ class Corpus:
             return None
         return -self.log_likelihood / (math.log(2) * self.bytes)
 
-    def with_texts(self, scored: Iterable[tuple[str, Score]]) -> "Corpus":
-        """The same and a chunk of scored texts, each with where it came from."""
-        chunk = list(scored)
-        scores = [score for _, score in chunk]
+    def with_texts(self, scored: Sequence[tuple[str, Score]]) -> "Corpus":
+        """The same and scored texts, each with where it came from."""
         unlikely = [
             Unlikely(score.mean_logprob, where, score.total_logprob)
-            for where, score in chunk
+            for where, score in scored
             if score.mean_logprob is not None and score.total_logprob is not None
         ]
+        whole = self._with([score for _, score in scored])
+        least = tuple(heapq.nsmallest(LEAST, [*self.unlikely, *unlikely]))
+        return replace(whole, records=self.records + len(scored), unlikely=least)
+
+    def with_rankings(self, ranked: Sequence[tuple[Ranking, int | None, str | None]]) -> "Corpus":
+        """The same and ranked groups, each with the index of the right candidate and a name that it is counted under
+        as well (None: nobody says)."""
+        hits = {name: dict(held) for name, held in self.hits.items()}
+        for ranking, gold, group in ranked:
+            for name in ("", *([] if group is None else [group])) if gold is not None else ():
+                held = hits.setdefault(name, {})
+                for measure, first in ranking.firsts.items():
+                    hit = Hits(int(first == (gold,)), int(gold in first and len(first) > 1), 1)
+                    held[measure] = held.get(measure, Hits()) + hit
+        whole = self._with([candidate.score for ranking, _, _ in ranked for candidate in ranking.candidates])
+        return replace(whole, records=self.records + len(ranked), ranked=self.ranked + len(ranked), hits=hits)
+
+    def _with(self, scores: Sequence[Score]) -> "Corpus":
         return replace(
             self,
-            records=self.records + len(chunk),
             tokens=self.tokens + sum(score.num_tokens for score in scores),
             unscored=self.unscored + sum(score.num_unscored for score in scores),
             windows=self.windows + sum(score.windows for score in scores),
             bytes=self.bytes + sum(score.num_bytes for score in scores),
             total_logprob=math.fsum([self.total_logprob, *(score.total_logprob or 0.0 for score in scores)]),
-            unlikely=tuple(heapq.nsmallest(LEAST, [*self.unlikely, *unlikely])),
         )
 
-    def with_ranking(self, where: str, ranking: Ranking, gold: int | None, group: str | None) -> "Corpus":
-        """The same and a ranked group.
-
-        Args:
-            gold: which candidate is right, from 0; None where nobody says.
-            group: a name under which it is counted as well.
-        """
-        whole = self.with_texts((where, candidate.score) for candidate in ranking.candidates)
-        hits = {name: dict(held) for name, held in self.hits.items()}
-        for name in dict.fromkeys(("", *([] if group is None else [group]))) if gold is not None else ():
-            held = hits.setdefault(name, {})
-            for measure, first in ranking.firsts.items():
-                hit = Hits(int(first == (gold,)), int(gold in first and len(first) > 1), 1)
-                held[measure] = held.get(measure, Hits()) + hit
-        return replace(whole, records=self.records + 1, ranked=self.ranked + 1, unlikely=self.unlikely, hits=hits)
-
-    def with_bad(self, count: int = 1) -> "Corpus":
+    def with_bad(self, count: int) -> "Corpus":
         """The same and records that could not be scored."""
         return replace(self, records=self.records + count, bad=self.bad + count)
 

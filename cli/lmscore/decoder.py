@@ -14,6 +14,7 @@ Transformer"; Ainslie et al. 2023, "GQA" (heads that share keys and values).
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -52,7 +53,8 @@ VOCABULARY_BLOCK_ELSEWHERE = 16_384
 """Columns of logits that exist together, on a CPU and on an accelerator."""
 
 TREE_BYTES = 20 << 20
-"""Hidden rows of one tree, in bytes, on a CPU: a bound on memory that no text raises, up to the model's context."""
+"""Hidden rows of one tree, in bytes, where nobody says what is free: on a CPU a bound on memory that no text raises,
+up to the model's context."""
 
 SHARE_OF_FREE = 0.25
 """Of an accelerator's free memory, what one tree may take there."""
@@ -147,6 +149,14 @@ class Decoder:
         self._rows_read = 0
         self._packed = False
 
+    @cached_property
+    def _most_ids(self) -> int:
+        """How many ids a tree may have: decided once, and coarsely, since sums differ with what is read together."""
+        free = _free_bytes(self.device)
+        if free is None:
+            return TREE_BYTES // (len(self._norm) * self.dtype.itemsize)
+        return 1 << (int(SHARE_OF_FREE * free) // self._layers[0].bytes_a_row).bit_length() - 1
+
     def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
         """Read windows as trees.
 
@@ -156,15 +166,8 @@ class Decoder:
         Yields:
             A tree of windows, and a hidden row for each of its ids: [N, H].
         """
-        for tree in trees(windows, int(share * self._most_ids())):
+        for tree in trees(windows, int(share * self._most_ids)):
             yield tree, self._hidden(tree)
-
-    def _most_ids(self) -> int:
-        """How many ids a tree may have."""
-        free = _free_bytes(self.device)
-        if free is None:
-            return TREE_BYTES // (len(self._norm) * self.dtype.itemsize)
-        return int(SHARE_OF_FREE * free) // self._layers[0].bytes_a_row
 
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
         """What hidden rows [R, H] expect next, a block of the vocabulary at a time: [R, VOCABULARY_BLOCK]."""
@@ -384,7 +387,8 @@ class _Attention:
 def _parts(tree: Tree, first: int, end: int, size: int, chain: int, device: torch.device) -> Iterator[_Chain | _Group]:
     """Cut rows `first` to `end` into blocks of `size`, and put those that look back at about as much side by side.
 
-    A block in which each row leads to the next goes on to `chain` rows, or MOST_MASKED where anything stands before it.
+    A block in which each row leads to the next goes on to `chain` rows, and at most MOST_MASKED if anything stands
+    before it.
     """
     waiting: list[list[int]] = []
     begin = first

@@ -8,7 +8,9 @@ Knows nothing of scores: a column is a name and a kind.
 import io
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -19,7 +21,11 @@ from .tables import Format, Row
 Kind = Literal["number", "count", "string", "flag", "numbers", "tokens"]
 
 ROW_GROUP = 8192
-"""Rows that a Parquet file keeps together."""
+ROW_GROUP_BYTES = 32 << 20
+"""About as many rows, or bytes, a Parquet file keeps together."""
+
+MOST_EXACT = 1 << 53
+"""Integers up to this are numbers of float64 as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Encoder:
         """
         self._form, self._header, self._added = form, header, added
         self._schema: Any = None
+        self._large: set[str] = set()
         if taken := self._taken(header):
             raise LmscoreError(f'the input has a column "{taken}" already; choose other names with --prefix')
 
@@ -93,29 +100,29 @@ class Encoder:
         return self._separated([self._fields(record) for record in records])
 
     def gather(self, part: Path, place: Path) -> None:
-        """Make a Parquet file of the Arrow streams in a part.
+        """Make a Parquet file of the Arrow streams in a part, and bring it to the disk.
 
         Raises:
+            LmscoreError: values within lists or structs are of several types that none can hold together.
             OSError: it cannot be written.
         """
         import pyarrow
         import pyarrow.parquet
 
         schema = self._schema or self._table([]).schema
-        with part.open("rb") as source, pyarrow.parquet.ParquetWriter(place, schema) as writer:
-            waiting, rows = [], 0
-            for table in _tables(source):
-                waiting.append(_fitted(table, schema))
-                rows += len(table)
-                while rows >= ROW_GROUP:
-                    whole = pyarrow.concat_tables(waiting)
-                    writer.write_table(whole.slice(0, ROW_GROUP))
-                    waiting, rows = [whole.slice(ROW_GROUP)], rows - ROW_GROUP
-            if rows:
-                writer.write_table(pyarrow.concat_tables(waiting))
+        with part.open("rb") as source, place.open("wb") as stream:
+            try:
+                with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+                    for tables in _row_groups(_tables(source)):
+                        writer.write_table(pyarrow.concat_tables([_fitted(table, schema) for table in tables]))
+            except pyarrow.ArrowInvalid as err:
+                raise LmscoreError(f"{place}: Parquet has one type a column ({err}); write .jsonl instead") from err
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def _line(self, record: Filled) -> bytes:
-        added = {column.name: record.values.get(column.name) for column in self._added}
+        taken = record.row.fields  # a record that clashes keeps its own
+        added = {column.name: record.values.get(column.name) for column in self._added if column.name not in taken}
         ours = json.dumps(added, ensure_ascii=False, allow_nan=False)[1:-1]
         if record.row.fault is not None:
             theirs = ""
@@ -143,22 +150,39 @@ class Encoder:
         """An Arrow stream of its own."""
         import pyarrow
 
-        table = self._table(records)
         try:
+            table = self._table(records)
             self._agree(table)
-        except pyarrow.ArrowException as err:
-            raise _mixed(records, str(err)) from err
+        except (pyarrow.ArrowException, TypeError, OverflowError) as err:
+            where, said = records[0].row.where, re.sub(r"\s+", " ", str(err)).strip()
+            raise LmscoreError(
+                f"{where} or soon after: Parquet has one type a column, and these are several ({said}); "
+                "write .jsonl instead"
+            ) from err
         sink = pyarrow.BufferOutputStream()
         with pyarrow.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         return bytes(sink.getvalue())
 
     def _agree(self, table: Any) -> None:
-        """Widen the columns' types so that these values fit as well; raises ArrowException where no type holds all."""
+        """Widen the columns' types so that these values fit as well.
+
+        Raises:
+            pyarrow.ArrowException: no type holds all of them: fractions, say, after integers beyond 2^53.
+        """
         import pyarrow
+        import pyarrow.compute
 
         before = [] if self._schema is None else [self._schema]
         self._schema = pyarrow.unify_schemas([*before, table.schema], promote_options="permissive")
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pyarrow.types.is_integer(column.type):
+                ends = pyarrow.compute.min_max(column).as_py().values()
+                if any(abs(end) > MOST_EXACT for end in ends if end is not None):
+                    self._large.add(name)
+        for field in self._schema:
+            if field.name in self._large and pyarrow.types.is_floating(field.type):
+                raise pyarrow.ArrowInvalid(f'column "{field.name}" has fractions, and integers too large to be one')
 
     def _table(self, records: Sequence[Filled]) -> Any:
         import pyarrow
@@ -174,22 +198,25 @@ class Encoder:
 
         if records and all(record.row.batch is not None for record in records):
             places = (record.row.batch for record in records if record.row.batch is not None)
-            slices = [batch.slice(at, 1) for batch, at in places]
-            return pyarrow.Table.from_batches(slices).combine_chunks()
-        columns = []
-        for name in self._header:
-            try:
-                columns.append(pyarrow.array([record.row.fields.get(name) for record in records]))
-            except (pyarrow.ArrowException, TypeError, OverflowError) as err:
-                raise _mixed(records, f'column "{name}"') from err
+            slices = [pyarrow.Table.from_batches([batch.slice(at, 1)]) for batch, at in places]
+            table = pyarrow.concat_tables(slices, promote_options="permissive").combine_chunks()
+            for name in self._header:  # files may have other columns than the first one
+                if name not in table.column_names:
+                    table = table.append_column(name, pyarrow.nulls(len(table)))
+            return table.select(list(self._header))
+        columns = [pyarrow.array([record.row.fields.get(name) for record in records]) for name in self._header]
         return pyarrow.table(dict(zip(self._header, columns, strict=True)))
 
 
-def _mixed(records: Sequence[Filled], what: str) -> LmscoreError:
-    where = records[0].row.where
-    return LmscoreError(
-        f"{where} or soon after: Parquet has one type a column, and these are several ({what}); write .jsonl instead"
-    )
+def _row_groups(tables: Iterable[Any]) -> Iterator[list[Any]]:
+    waiting: list[Any] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= ROW_GROUP or sum(held.nbytes for held in waiting) >= ROW_GROUP_BYTES:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
 
 
 def _tables(source: BinaryIO) -> Iterator[Any]:

@@ -26,7 +26,7 @@ SMALLEST_SHARE = 1 / 64
 """Batches are halved when memory runs out, but not below this part of their usual size."""
 
 
-Tick = Callable[[int], object]
+More = Callable[[int], object]
 """Told how many more tokens are scored."""
 
 
@@ -77,21 +77,21 @@ class Wanted:
     top: int = 0
 
 
-def run(network: Network, windows: Sequence[Window], wanted: Wanted, tick: Tick = int) -> list[list[Readout]]:
+def run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[list[Readout]]:
     """Read windows; for each, one readout for each token scored there. Windows that are equal are read once.
 
     Args:
-        tick: told of tokens as they are scored, those of equal windows once.
+        more: told of tokens as they are scored, those of equal windows once.
 
     Raises:
         LmscoreError: memory ran out, even for small batches.
     """
     distinct = list(dict.fromkeys(windows))
-    found = dict(zip(distinct, _run(network, distinct, wanted, tick), strict=True))
+    found = dict(zip(distinct, _run(network, distinct, wanted, more), strict=True))
     return [found[window] for window in windows]
 
 
-def _run(network: Network, windows: Sequence[Window], wanted: Wanted, tick: Tick = int) -> list[list[Readout]]:
+def _run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[list[Readout]]:
     found: dict[int, list[Readout]] = {}
     share = 1.0
     with torch.inference_mode(), memory_errors():
@@ -102,7 +102,7 @@ def _run(network: Network, windows: Sequence[Window], wanted: Wanted, tick: Tick
                     targets = [id for index in here for id in windows[index].scored]
                     readouts = iter(_read_out_rows(network, hidden, read.asked, targets, wanted))
                     found.update((index, list(islice(readouts, len(windows[index].scored)))) for index in here)
-                    tick(len(targets))
+                    more(len(targets))
             except (MemoryError, RuntimeError) as err:
                 share /= 2
                 if not _out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:

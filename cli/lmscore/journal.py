@@ -68,11 +68,12 @@ class Journal:
                 os.fsync(stream.fileno())
         lengths = {name: stream.tell() for name, stream in self._streams.items()}
         self.state = State(records, lengths, kept, done)
-        _replace(self._path, {"version": VERSION, "pins": self._pins, **_fields(self.state)})
+        _write(self._path, self._pins, self.state)
 
     def finish(self) -> None:
         """All is in its place: the journal goes."""
         with explained(self._path):
+            settle(self._path.parent)
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -83,33 +84,62 @@ class Journal:
 
 
 @contextlib.contextmanager
-def opened(out: Path, pins: Mapping[str, Any], parts: Mapping[str, Path], restart: bool) -> Iterator[Journal]:
+def opened(
+    out: Path, pins: Mapping[str, Any], parts: Mapping[str, Path], restart: bool, leaving: Mapping[str, Any]
+) -> Iterator[Journal]:
     """Begin a run, or go on with one that was killed. One run at a time has an output.
 
     Args:
         pins: what must be the same for a run to go on, as JSON: names, and values to compare.
         parts: the files that grow.
         restart: begin again, whatever is there.
+        leaving: values that pins may have had before, though they have others now.
 
     Raises:
-        LmscoreError: another run is at work on this output; or what is there was begun with other pins, or is damaged.
+        LmscoreError: another run is at work on this output; or what is there was begun with other pins, is damaged, or
+            is nothing that lmscore made.
     """
-    path = out.with_name(f"{out.name}.journal")
+    path = journal_of(out)
     with _locked(out):
-        state = State() if restart else _found(path, pins)
-        if not state.records:
+        state = None if restart else _found(path, pins, leaving)
+        if state is None or not (state.records or state.done):
+            if state is None and not restart and (strange := [part for part in parts.values() if part.exists()]):
+                raise LmscoreError(f"{strange[0]} is there, and no journal says what it is; move it, or give --restart")
             state = State()
-            for part in parts.values():
-                with explained(part):
+            with explained(out):
+                path.unlink(missing_ok=True)  # before the parts: it would vouch for what is written into them now
+                settle(out.parent)
+                for part in parts.values():
                     part.unlink(missing_ok=True)
-        for name, length in state.lengths.items() if not state.done else ():
-            if not parts[name].exists() or parts[name].stat().st_size < length:
+            _write(path, pins, state)
+        for name, length in state.lengths.items():
+            if parts[name].stat().st_size < length if parts[name].exists() else not state.done:
                 raise LmscoreError(f"{parts[name]} is gone, or shorter than {path} says; --restart begins again")
         journal = Journal(path, pins, {} if state.done else parts, state)
         try:
             yield journal
         finally:
             journal.close()
+
+
+def journal_of(out: Path) -> Path:
+    """Where an output's journal stands."""
+    return out.with_name(f"{out.name}.journal")
+
+
+def lock_of(out: Path) -> Path:
+    """Where the lock stands that one run at a time holds."""
+    return out.with_name(f"{out.name}.lock")
+
+
+def settle(folder: Path) -> None:
+    """Bring a folder's names to the disk; Windows does that by itself."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -123,19 +153,20 @@ def fingerprint(path: Path) -> dict[str, Any]:
     return {"size": status.st_size, "mtime": status.st_mtime_ns, "digest": digest.hexdigest()}
 
 
-def _found(path: Path, pins: Mapping[str, Any]) -> State:
+def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> State | None:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         state = State(held["records"], held["lengths"], held["kept"], held["done"])
         version, before = held["version"], held["pins"]
     except FileNotFoundError:
-        return State()
+        return None
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again") from err
+    if version != VERSION:
+        raise LmscoreError(f"{path} is another lmscore's; --restart begins again")
     now = json.loads(json.dumps(pins))
     other = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
-    if version != VERSION:
-        other = ["lmscore's version"]
+    other = [name for name in other if name not in leaving or before.get(name) != leaving[name]]
     if other:
         differs = "; ".join(_difference(name, before.get(name), now.get(name)) for name in other)
         raise LmscoreError(f"{path}: this run was begun otherwise: {differs}; --restart begins again")
@@ -148,25 +179,23 @@ def _difference(name: str, before: Any, now: Any) -> str:
     return f"{name} was {json.dumps(before, ensure_ascii=False)}, is {json.dumps(now, ensure_ascii=False)}"
 
 
-def _fields(state: State) -> dict[str, Any]:
-    return {"records": state.records, "lengths": dict(state.lengths), "kept": state.kept, "done": state.done}
-
-
-def _replace(path: Path, held: Mapping[str, Any]) -> None:
+def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
+    held = {"version": VERSION, "pins": pins, "records": state.records, "lengths": dict(state.lengths)}
     fresh = path.with_name(f"{path.name}.new")
     with explained(path):
         with fresh.open("w", encoding="utf-8") as stream:
-            json.dump(held, stream)
+            json.dump({**held, "kept": state.kept, "done": state.done}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(path)
+        settle(path.parent)
 
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
     import filelock
 
-    path = out.with_name(f"{out.name}.lock")
+    path = lock_of(out)
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -176,6 +205,8 @@ def _locked(out: Path) -> Iterator[None]:
         raise LmscoreError(f"cannot write beside {out}: {err.strerror or err}; choose another place with -o") from err
 
     def leave() -> None:
+        if not lock.is_locked:  # it may be called twice, and another run may hold it by then
+            return
         with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
             path.unlink()
         lock.release()

@@ -5,7 +5,7 @@ Derived figures are properties, so that no number is stored twice.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -59,6 +59,10 @@ class Reading:
             raise ValueError(f"boundary is 'joint' or 'separate', not {self.boundary!r}")
         if self.top < 0 or (self.stride is not None and self.stride < 1):
             raise ValueError("top counts from 0, and a window moves on by at least 1")
+
+
+Tick = Callable[[int, int], None]
+"""Told how many tokens are scored of those that are read together, and how many these are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,9 @@ class Roles:
                 raise LmscoreError(f'{row.where}: there is no column "{name}"; the columns are {columns}')
         if self.text is not None or self.candidates:
             return self
-        strings = [name for name, value in row.fields.items() if isinstance(value, str) and not _is_number(value)]
-        if "text" in strings:
+        if "text" in row.fields:
             return replace(self, text="text")
+        strings = [name for name, value in row.fields.items() if isinstance(value, str) and not _is_number(value)]
         if len(strings) != 1:
             raise LmscoreError(f"{row.where}: name what to score with --text-column; the columns are {columns}")
         return replace(self, text=strings[0])
@@ -75,6 +75,7 @@ class Asked:
     Attributes:
         texts: one to score, or candidates to rank.
         gold: which candidate is right; None where nobody says.
+        group: what accuracy is counted under as well; None where nobody says.
     """
 
     row: Row
@@ -85,9 +86,12 @@ class Asked:
 
     @property
     def size(self) -> int:
-        """Bytes, the context's counted once."""
-        context = self.texts[0].context or "" if self.texts else ""
-        return len(context) + sum(len(text.text) for text in self.texts)
+        """Bytes that are to be read, the context's counted once; those of the record itself where none are."""
+        if not self.texts:
+            return len(self.row.line or "")
+        return len((self.texts[0].context or "").encode("utf-8", "replace")) + sum(
+            len(text.text.encode("utf-8", "replace")) for text in self.texts
+        )
 
 
 def asked(row: Row, roles: Roles) -> Asked:
@@ -96,7 +100,8 @@ def asked(row: Row, roles: Roles) -> Asked:
         return Asked(row, fault=row.fault)
     try:
         context = None if roles.context is None else _string(row, roles.context, nothing="")
-        group = None if roles.group is None else str(row.fields.get(roles.group))
+        held = None if roles.group is None else row.fields.get(roles.group)
+        group = None if held is None or held == "" else str(held)
         join = roles.join if context else ""
         if not roles.candidates:
             return Asked(row, (Text(join + _string(row, roles.text or ""), context, row.where),), group=group)
@@ -147,7 +152,9 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
         return None
     if isinstance(value, str) and value in candidates:
         return candidates.index(value)
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and _is_number(value):
+        value = float(value)
+    if isinstance(value, float) and value.is_integer():  # as pandas writes it, where some are missing
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(candidates):
         raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one')

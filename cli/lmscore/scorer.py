@@ -6,7 +6,7 @@ would take the same records and give the same records.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -15,7 +15,7 @@ import torch
 from . import catalogue, engine, loading, planning, ranking
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
-from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Token
+from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token
 from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 
 FIRST_LOOK_AHEAD = 512
@@ -30,9 +30,6 @@ WORTH_REREADING = 16
 MOST_HELD = 8 << 20
 """Ids of texts that wait to be read together, each text's context counted, and of windows that are read together: a
 bound on memory (eight bytes each)."""
-
-Tick = Callable[[int, int], None]
-"""Told how many tokens are scored of those that are read together, and how many these are."""
 
 
 def unheard(done: int, total: int) -> None:
@@ -109,9 +106,9 @@ class Scorer:
         return LOOK_AHEAD_ON_CPU if self._network.device.type == "cpu" else LOOK_AHEAD
 
     @property
-    def threads(self) -> int:
-        """CPU threads that compute. Sums come out alike, to the last digit, only with as many."""
-        return torch.get_num_threads()
+    def arithmetic(self) -> str:
+        """What decides the last digits of a sum, beside the texts that are read together."""
+        return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 
     def settle(self) -> None:
         """Do now what is else done once it pays, so that what is scored first goes the same way as what comes later."""
@@ -150,9 +147,8 @@ class Scorer:
             if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
                 yield from self._score_block(block, reading, tick)
                 ahead, tokens, held, block, again = min(4 * ahead, self.look_ahead), 0, 0, [], False
-            if (
-                again and tokenized.context == block[-1].tokenized.context
-            ):  # keep those ids, and not their likes as well
+            if again and tokenized.context == block[-1].tokenized.context:
+                # Keep those ids, and not their likes as well.
                 tokenized = replace(tokenized, context=block[-1].tokenized.context)
             block.append(_Prepared(text, tokenized))
             tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))

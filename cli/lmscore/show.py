@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
+from . import files, terminal
 from . import options as opt
-from . import terminal
 from .catalogue import Holding
 from .download import cache_root
 from .records import Provenance, Ranking, Score
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from .batch import Progress, Report
-    from .tables import Position
     from .views import table
 
 LONG = 20_000
@@ -71,15 +70,11 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
         rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
 
 
-def progress(pace: terminal.Pace, position: "Position") -> "Report":
-    """Tell how far a dataset is.
-
-    Args:
-        position: how far its files have been read.
-    """
+def progress(pace: terminal.Pace) -> "Report":
+    """Tell how far a dataset is."""
     from .views.summary import progress_line
 
-    return lambda so_far: pace(progress_line(so_far.corpus, so_far.rate, so_far.within), position.done, position.total)
+    return lambda so_far: pace(progress_line(so_far.corpus, so_far.rate, so_far.within), so_far.share)
 
 
 def ticks(pace: terminal.Pace) -> Callable[[int, int], None]:
@@ -87,19 +82,29 @@ def ticks(pace: terminal.Pace) -> Callable[[int, int], None]:
 
     def tick(done: int, total: int) -> None:
         if total >= LONG:  # at its end the bar goes: what is found is written in its place
-            pace(f"{done:,} of {total:,} tokens" if done < total else "", done, total)
+            pace(f"{done:,} of {total:,} tokens" if done < total else "", done / total)
 
     return tick
 
 
-def summary(done: "Progress", model: Provenance, stream: TextIO, kept: TextIO | None) -> None:
-    """Write what a dataset adds up to as a table, and as JSON to `kept`."""
-    from .views import rows
+def summary(done: "Progress", model: Provenance, stream: TextIO) -> None:
+    """Write what a dataset adds up to, as a table."""
     from .views.summary import summary_view
 
     terminal.show(terminal.console(stream), summary_view(done.corpus, model))
-    if kept is not None:
-        rows.write_json(kept, [rows.summary_object(done.corpus, done.seconds, model)])
+
+
+def summary_keeper(path: str | None, model: Provenance) -> "Report":
+    """Write what a dataset adds up to into a file, as JSON, once it is told."""
+
+    def keep(done: "Progress") -> None:
+        if path is not None:
+            from .views import rows
+
+            with files.output(path) as stream:
+                rows.write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
+
+    return keep
 
 
 def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:

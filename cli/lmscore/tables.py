@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePath
@@ -44,7 +44,7 @@ class Format(str, Enum):
 
 
 COMPRESSED = (".gz", ".zst")
-BATCH = 1024
+BATCH = 64
 """Rows of a Parquet file that are in memory together."""
 
 
@@ -103,6 +103,34 @@ def rows(paths: Iterable[str], form: Format | None, position: Position) -> Itera
         position.done = before
 
 
+def check(paths: Iterable[str], form: Format | None) -> None:
+    """Look at every file before the first is read.
+
+    Raises:
+        LmscoreError: one is not there, cannot be read, or does not say what it is.
+    """
+    for path in paths:
+        if form is None:
+            _format(path)
+        if not is_stream(path):
+            with opened(path):
+                pass
+
+
+def is_stream(path: str) -> bool:
+    """Whether it can be read only once, from its beginning: standard input, a pipe."""
+    return path == STDIN or (Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir())
+
+
+def count(paths: Iterable[str], form: Format | None) -> int:
+    """How many records there are.
+
+    Raises:
+        LmscoreError: as `rows`.
+    """
+    return sum(1 for _ in rows(paths, form, Position()))
+
+
 def _format(path: str) -> Format:
     form = Format.of(path)
     if form is None:
@@ -151,7 +179,7 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
             yield number, without_signature(name, data) if number == 1 else data
 
 
-def _decoded(data: bytes, where: str) -> str:
+def _decoded(data: bytes) -> str:
     """Raises LmscoreError where the bytes are no UTF-8 text."""
     if (at := data.find(b"\0")) >= 0:
         raise LmscoreError(f"a NUL at byte {at} of the line: a binary file or another encoding")
@@ -166,7 +194,7 @@ def _txt(stream: BinaryIO, name: str) -> Iterator[Row]:
     for number, data in _lines(stream, name):
         where = f"{name}, line {number}"
         try:
-            text = _decoded(data.removesuffix(b"\n"), where)
+            text = _decoded(data.removesuffix(b"\n"))
         except LmscoreError as err:
             yield Row(where, {}, repr(data), fault=str(err))
         else:
@@ -178,7 +206,7 @@ def _jsonl(stream: BinaryIO, name: str) -> Iterator[Row]:
     for number, data in _lines(stream, name):
         where = f"{name}, line {number}"
         try:
-            line = _decoded(data, where).strip()
+            line = _decoded(data).strip()
             if line:
                 yield Row(where, parsed(line), line)
         except LmscoreError as err:
@@ -211,7 +239,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name in found if [key for key, _ in pairs].count(name) > 1)
-        raise LmscoreError(f'two columns are called "{twice}"')
+        raise LmscoreError(f"two columns are called {twice!r}")
     return found
 
 
@@ -224,11 +252,9 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
 
     def lines() -> Iterator[str]:
         nonlocal number
-        for number, data in _lines(stream, name):
-            try:
-                yield _decoded(data, name)
-            except LmscoreError as err:
-                raise LmscoreError(f"{name}, line {number}: {err}; convert it first") from err
+        for at, data in _lines(stream, name):
+            number = at
+            yield data.decode("utf-8", "surrogateescape")
 
     reader = csv.reader(lines(), delimiter=separator, strict=True)
     header: list[str] | None = None
@@ -237,18 +263,45 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
         for values in reader:
             where = f"{name}, line {began}"
             began = number + 1
+            fault = _unreadable(values)
+            if header is None and not values:
+                continue
             if header is None:
                 header = values
+                if fault:
+                    raise LmscoreError(f"{where}: {fault}; convert it first")
                 if len(set(header)) < len(header):
                     twice = next(column for column in header if header.count(column) > 1)
                     raise LmscoreError(f'{where}: two columns are called "{twice}"; rename one')
-            elif len(values) == len(header):
-                yield Row(where, dict(zip(header, values, strict=True)))
-            elif values:  # an empty line is none
+                continue
+            if not values:  # an empty line: a record of one empty field, or none
+                if len(header) > 1:
+                    continue
+                values = [""]
+            if len(values) != len(header):
                 fault = f"{len(values)} fields, where the header has {len(header)}"
-                yield Row(where, {}, separator.join(values), fault=fault)
+            if fault:
+                yield Row(where, {}, _printable(separator.join(values)), fault=fault)
+            else:
+                yield Row(where, dict(zip(header, values, strict=True)))
     except csv.Error as err:
         raise LmscoreError(f"{name}, line {began}: not {'TSV' if separator == chr(9) else 'CSV'} ({err})") from err
+
+
+def _unreadable(values: Sequence[str]) -> str | None:
+    """Why fields are no text."""
+    whole = "".join(values)
+    if "\0" in whole:
+        return "a NUL: a binary file or another encoding"
+    return None if whole.isascii() or not BROKEN.search(whole) else "not UTF-8"
+
+
+BROKEN = re.compile("[\ud800-\udfff]")
+
+
+def _printable(text: str) -> str:
+    """Bytes that could not be decoded as ``\\xff``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
@@ -272,7 +325,9 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
                 raise LmscoreError(f'{name}: two columns are called "{twice}"; rename one')
             number, count = 0, file.metadata.num_rows
             for batch in file.iter_batches(BATCH):
-                columns = [_values(column) for column in batch.columns]
+                columns = [
+                    _values(column, f"{name}: column {its!r}") for its, column in zip(names, batch.columns, strict=True)
+                ]
                 for at, values in enumerate(zip(*columns, strict=True)):
                     number += 1
                     fields = dict(zip(names, values, strict=True))
@@ -282,12 +337,19 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
             raise LmscoreError(f"{name} is no whole Parquet file ({said}); get a whole copy") from err
 
 
-def _values(column: Any) -> list[Any]:
+def _values(column: Any, where: str) -> list[Any]:
     """An Arrow column as Python has it; times that Python's are too coarse for, as strings."""
+    import pyarrow
+
     try:
         values: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError):
-        values = column.cast("string").to_pylist()
+    except UnicodeDecodeError as err:
+        raise LmscoreError(f"{where} holds a string that is not UTF-8; make it binary, or mend it") from err
+    except (ValueError, OverflowError) as err:
+        try:
+            values = column.cast("string").to_pylist()
+        except pyarrow.ArrowException:
+            raise LmscoreError(f"{where} holds what Python cannot ({err}); give it another type") from err
     return values
 
 

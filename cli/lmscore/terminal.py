@@ -91,15 +91,15 @@ def progress(quiet: bool) -> Iterator[Report]:
         yield report
 
 
-Pace = Callable[[str, float, float | None], None]
-"""Told what is going on in a line, how much is done, and of how much (None: nobody knows). An empty line: nothing now."""
+Pace = Callable[[str, float | None], None]
+"""Told what is going on in a line, and how much of it is done (None: nobody knows). An empty line: nothing now."""
 
 
 @contextmanager
 def pace(quiet: bool) -> Iterator[Pace]:
     """Show on stderr how far long work is: as a bar where there is a terminal, else as a line once in a while."""
     if quiet or sys.stderr is None:
-        yield lambda line, done, total: None
+        yield lambda line, share: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -107,19 +107,19 @@ def pace(quiet: bool) -> Iterator[Pace]:
     talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
     columns = BarColumn(20), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
     bar = Progress(*columns, console=talk, transient=True)
-    task = bar.add_task("")
+    task = bar.add_task("", total=None)
     said = time.monotonic()
 
-    def report(line: str, done: float, total: float | None) -> None:
+    def report(line: str, share: float | None) -> None:
         nonlocal said
         if not line:
             stop()
         elif talk.is_terminal:
-            bar.update(task, completed=done, total=total, description=line)
+            bar.update(task, completed=share or 0.0, total=None if share is None else 1.0, description=line)
             bar.start()
         elif time.monotonic() - said >= SAY_EVERY:
             said = time.monotonic()
-            talk.print(f"{done / total:.0%}, {line}" if total else line, soft_wrap=True)
+            talk.print(line if share is None else f"{share:.0%}, {line}", soft_wrap=True)
 
     def stop() -> None:
         if bar.live.is_started:
