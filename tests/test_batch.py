@@ -814,7 +814,7 @@ def test_a_part_that_nobody_knows_is_left_alone(cli: Cli, lines: Path, tmp_path:
 
 def test_the_column_called_text_is_scored_whatever_it_holds(cli: Cli, tmp_path: Path) -> None:
     source = jsonl(tmp_path / "in.jsonl", [{"text": None, "title": "T"}])
-    assert 'column "text" is None' in cli("batch", source, "-o", tmp_path / "o.jsonl", "-q").error
+    assert 'column "text" is null' in cli("batch", source, "-o", tmp_path / "o.jsonl", "-q").error
     (tmp_path / "in.csv").write_text("text,label\n2001,x\n")
     assert cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "-q").code == 0
     assert read(tmp_path / "o.jsonl")[0]["num_bytes"] == 4
@@ -873,7 +873,8 @@ def test_a_parquet_with_a_string_that_is_none(cli: Cli, tmp_path: Path) -> None:
     )
 
 
-def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path) -> None:
+def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BYTES_A_TOKEN", 4)
     calls: list[int] = []
 
     class Counted(Constant):
