@@ -102,7 +102,7 @@ def opened(
     path = journal_of(out)
     with _locked(out):
         state = None if restart else _found(path, pins, leaving)
-        if state is None or not (state.records or state.done):
+        if state is None or not state.records:
             if state is None and not restart and (strange := [part for part in parts.values() if part.exists()]):
                 raise LmscoreError(f"{strange[0]} is there, and no journal says what it is; move it, or give --restart")
             state = State()
@@ -162,6 +162,8 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
         return None
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again") from err
+    if not state.records:
+        return State()  # nothing would be lost
     if version != VERSION:
         raise LmscoreError(f"{path} is another lmscore's; --restart begins again")
     now = json.loads(json.dumps(pins))
