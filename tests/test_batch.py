@@ -470,13 +470,14 @@ def test_minimal_pairs_by_group(cli: Cli, tmp_path: Path, sober: Path) -> None:
     assert ended.code == 0, ended.err
     assert [record["correct"] for record in read(out)] == [True, True, False, False]
     assert [record["tied"] for record in read(out)] == [False, False, False, True]
-    accuracy = json.loads(told.read_text())["accuracy"]
-    assert [accuracy[group]["sum"][name] for group in ("", "x", "y") for name in ("right", "tied", "of")] == [
+    summed = json.loads(told.read_text())
+    accuracies = summed["accuracy"], *(summed["accuracy_by_group"][group] for group in "xy")
+    assert [accuracy["sum"][name] for accuracy in accuracies for name in ("right", "tied", "of")] == [
         *(2, 1, 4),
         *(2, 0, 2),
         *(0, 1, 2),
     ]
-    low, high = accuracy[""]["sum"]["interval_95"]
+    low, high = summed["accuracy"]["sum"]["interval_95"]
     assert (low, high) == pytest.approx((0.15004, 0.84996), abs=1e-5)  # Wilson's, for 2 of 4
 
 
@@ -498,7 +499,7 @@ def test_choices_with_a_context_and_an_answer(cli: Cli, tmp_path: Path, sober: P
     assert first["total_logprobs"] == pytest.approx([-2.5, -0.5], abs=1e-4)
     alone = [json.loads(cli("score", "--json", "-m", sober, ending).out)["total_logprob"] for ending in (" c", " a")]
     assert first["pmi_logprobs"] == pytest.approx([-2.5 - alone[0], -0.5 - alone[1]], abs=1e-4)
-    accuracy = json.loads(told.read_text())["accuracy"][""]
+    accuracy = json.loads(told.read_text())["accuracy"]
     assert sorted(accuracy) == ["byte", "mean", "pmi", "sum"]
     assert accuracy["sum"] == {**accuracy["sum"], "right": 3, "tied": 0, "of": 4}
     assert accuracy["pmi"]["of"] == 4
@@ -721,6 +722,31 @@ def test_a_restart_forgets_what_was_done(
         cli("batch", lines, "-o", out, "-q", "--restart")
     assert cli("batch", lines, "-o", out, "-q").code == 0
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_forgotten_space_is_said(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"ctx": "He is", "endings": ["using it.", "sold."], "label": -1}])
+    words = ("--context-column", "ctx", "--candidates-column", "endings", "--gold-column", "label")
+    ended = cli("batch", source, "-o", tmp_path / "o.jsonl", *words)
+    assert ended.code == 0
+    assert 'no space stands between the context and this ("isusing"); --join' in ended.err
+    assert read(tmp_path / "o.jsonl")[0]["correct"] is None
+
+
+def test_a_record_with_fewer_candidates(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a,b,c\none,two,three\nfour,five,\n")
+    assert cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "--candidates-column", "a,b,c", "-q").code == 0
+    assert [len(record["total_logprobs"]) for record in read(tmp_path / "o.jsonl")] == [3, 2]
+
+
+def test_the_summary_alone_on_standard_output(lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
+    for place in ("-", "/dev/stdout") if sys.platform != "win32" else ("-",):
+        line = f'lmscore batch "{lines}" -q -o "{tmp_path}/out.jsonl" --summary {place}'
+        ended = shell(f'(echo before; {line}) > "{tmp_path}/log"', folder_of("llama"))
+        assert ended.returncode == 0, ended.stderr
+        before, summary, *table = (tmp_path / "log").read_text().splitlines()
+        assert (before, json.loads(summary)["records"]) == ("before", 90)
+        assert bool(table) == (place != "-")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])

@@ -257,6 +257,8 @@ def batch(
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
     job = _job(roles, reading, by.value, on_error.value, columns, prefix, tokens)
     todo = batches.plan(source, job, output, summary)
+    if hint := next(filter(None, map(hints.of_text, todo.first.texts)), None):
+        log.warning("%s; --join ' ' puts one there", hint)
     with files.output(None) as stream:
         scorer = _open(
             quiet,
@@ -272,9 +274,11 @@ def batch(
         with terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
         with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
-            show.summary(done, scorer.provenance, stream)
+            if summary != files.STDIN:
+                show.summary(done, scorer.provenance, by.value, stream)
     if not quiet:
-        terminal.say("done", done.sentence)
+        bad = f"; {done.corpus.bad:,} bad ones are in {todo.places.errors}" if done.corpus.bad else ""
+        terminal.say("done", f"{done.sentence}{bad}")
     if done.corpus.bad and on_error is opt.OnError.skip:
         raise typer.Exit(1)
 

@@ -247,6 +247,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
         work.write("out", encoder.head())
     sure = time.perf_counter()
     before = progress.seconds - sure
+    report(replace(progress, share=todo.share(done)))
 
     def tick(scored: int, total: int) -> None:
         now, ahead = before + time.perf_counter(), todo.share(done + len(chunk))
@@ -279,7 +280,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
     return progress
 
 
-MEND = "mend it, or go on without such records: --on-error skip, or null"
+MEND = "mend it and begin again, or go on without such records: --on-error skip, or null"
 
 SURE_EVERY = 1.0
 """Seconds after which what is written is brought to the disk: so much work is lost at most, and a chunk."""
@@ -423,6 +424,7 @@ class Plan:
     """A run that may begin: its first record has been read, and its output has a place.
 
     Attributes:
+        first: the first record that can be read.
         rows: all records, the first one included.
         own: which of them are meant.
         position: how far they have been read.
@@ -432,6 +434,7 @@ class Plan:
     job: Job
     places: Places
     form: Format
+    first: Asked
     rows: Iterator[Row]
     own: range
     position: Position
@@ -452,6 +455,8 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
     """
     places = Places(Path(out).resolve(), None if summary is None else Path(summary).resolve())
     form = Format.of(out)
+    if out == STDIN:
+        raise LmscoreError("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
     if form is None or form is Format.txt or out.lower().endswith(tables.COMPRESSED):
         raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
     if TOKENS in job.columns and form in (Format.csv, Format.tsv):
@@ -477,7 +482,7 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
     encoder = Encoder(form, list(first.fields), job.added)
     own = source.own()
     rows = chain(seen, rows) if source.limit is None else islice(chain(seen, rows), own.stop)
-    return Plan(source, job, places, form, rows, own, position, encoder)
+    return Plan(source, job, places, form, asked(first, job.roles), rows, own, position, encoder)
 
 
 def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed: Report) -> Progress:

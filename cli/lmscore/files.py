@@ -247,7 +247,7 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
         LmscoreError: the output cannot be written.
         ClosedPipe: nobody reads it any more.
     """
-    if path is None or path == STDIN:
+    if path is None or path == STDIN or _is_stdout(Path(path)):
         sys.stdout.write("")  # where it is closed, that shows before the work is done
         yield sys.stdout
         sys.stdout.flush()
@@ -258,6 +258,15 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
     if source is not None and _same(source, place):
         raise LmscoreError(f"{path} is being read, and would be lost; choose another place with -o")
     yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
+
+
+def _is_stdout(path: Path) -> bool:
+    """Whether a path is standard output by another name, as /dev/stdout: a file that it was redirected to is no file
+    to replace."""
+    try:
+        return path.is_char_device() is False and os.path.samestat(os.fstat(sys.stdout.fileno()), path.stat())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _same(source: str, place: Path) -> bool:

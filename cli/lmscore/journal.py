@@ -169,6 +169,7 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
     now = json.loads(json.dumps(pins))
     other = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
     other = [name for name in other if name not in leaving or before.get(name) != leaving[name]]
+    other = [name for name in other if not name.startswith("file ") or (name in before and name in now)]  # see "input"
     if other:
         differs = "; ".join(_difference(name, before.get(name), now.get(name)) for name in other)
         raise LmscoreError(f"{path}: this run was begun otherwise: {differs}; --restart begins again")

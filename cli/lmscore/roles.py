@@ -129,6 +129,8 @@ def _string(row: Row, column: str, nothing: str | None = None) -> str:
 
 def _candidates(row: Row, columns: Sequence[str]) -> Iterator[str]:
     if len(columns) > 1:
+        while len(columns) > 2 and row.fields.get(columns[-1], " ") in (None, ""):  # a record with fewer
+            columns = columns[:-1]
         yield from (_string(row, column) for column in columns)
         return
     held = row.fields.get(columns[0])
@@ -148,7 +150,7 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
     if roles.gold is None:
         return None
     value = row.fields.get(roles.gold)
-    if value is None or value == "":  # nobody says, as in a test set whose answers are kept back
+    if value in (None, "", -1, "-1"):  # nobody says, as in a test set whose answers are kept back
         return None
     if isinstance(value, str) and value in candidates:
         return candidates.index(value)

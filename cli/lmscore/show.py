@@ -12,7 +12,7 @@ from . import files, terminal
 from . import options as opt
 from .catalogue import Holding
 from .download import cache_root
-from .records import Provenance, Ranking, Score
+from .records import Measure, Provenance, Ranking, Score
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -87,11 +87,14 @@ def ticks(pace: terminal.Pace) -> Callable[[int, int], None]:
     return tick
 
 
-def summary(done: "Progress", model: Provenance, stream: TextIO) -> None:
-    """Write what a dataset adds up to, as a table."""
+def summary(done: "Progress", model: Provenance, by: Measure, stream: TextIO) -> None:
+    """Write what a dataset adds up to, as a table; where no terminal is too narrow for it, without breaking names."""
     from .views.summary import summary_view
 
-    terminal.show(terminal.console(stream), summary_view(done.corpus, model))
+    console = terminal.console(stream)
+    if not console.is_terminal:
+        console.width = max(console.width, 140)
+    terminal.show(console, summary_view(done.corpus, model, by, console.width))
 
 
 def summary_keeper(path: str | None, model: Provenance) -> "Report":

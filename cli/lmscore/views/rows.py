@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..catalogue import Holding
-from ..corpus import Corpus
-from ..records import Candidate, Provenance, Ranking, Score, Token
+from ..corpus import Corpus, Hits
+from ..records import Candidate, Measure, Provenance, Ranking, Score, Token
 
 
 def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()) -> dict[str, Any]:
@@ -116,17 +116,19 @@ def summary_object(corpus: Corpus, seconds: float, model: Provenance) -> dict[st
         "perplexity": corpus.perplexity,
         "bits_per_byte": corpus.bits_per_byte,
         "least_likely": [asdict(one) for one in corpus.unlikely],
-        "accuracy": {
-            group: {
-                measure: {**asdict(hits), "accuracy": hits.accuracy, "interval_95": hits.interval}
-                for measure, hits in by.items()
-            }
-            for group, by in corpus.hits.items()
-        },
+        "accuracy": _accuracies(corpus.hits.get("", {})),
+        "accuracy_by_group": {group: _accuracies(by) for group, by in corpus.hits.items() if group},
         "seconds": seconds,
         "tokens_per_second": corpus.tokens / seconds if seconds else None,
         "model": asdict(model),
         "lmscore_version": __version__,
+    }
+
+
+def _accuracies(by: Mapping[Measure, Hits]) -> dict[str, Any]:
+    return {
+        measure: {**asdict(hits), "accuracy": hits.accuracy, "interval_95": hits.interval}
+        for measure, hits in by.items()
     }
 
 

@@ -1,11 +1,14 @@
 """What a dataset adds up to, as a Rich renderable: returned, never printed."""
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text as Line
 
 from ..corpus import Corpus, Hits
-from ..records import Provenance
+from ..records import Measure, Provenance
 from .glyphs import shorten, spell_line
 from .table import MEASURES
 
@@ -21,16 +24,22 @@ def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:
     line = f"{corpus.records:,} records, {rate:,.0f} tokens/s"
     if corpus.perplexity is not None:
         line += f", perplexity {corpus.perplexity:.4g}"
-    return f"{line}, {scored:,} of {total:,} tokens at hand" if scored < total else line
+    return f"{line}, scoring {total:,} tokens: {scored:,} done" if scored < total else line
 
 
-def summary_view(corpus: Corpus, model: Provenance) -> RenderableType:
-    """Counts, likelihood, accuracies, and the least likely records."""
+def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> RenderableType:
+    """Counts, likelihood, accuracies, and the least likely records.
+
+    Args:
+        by: the measure that winners win by.
+        width: columns that a line may take.
+    """
+    measures = sorted(corpus.hits.get("", {}), key=lambda measure: measure != by)
     parts: list[RenderableType] = [Line(line) for line in _lines(corpus)]
     if corpus.hits:
-        parts.append(_accuracies(corpus))
+        parts.append(_accuracies(corpus, measures))
     if len(corpus.hits) > 1:
-        parts.append(_groups(corpus))
+        parts.append(_groups(corpus, measures, width))
     if corpus.unlikely:
         parts += [Line("least likely, by mean per token:"), _unlikely(corpus)]
     return Group(*parts, Line(spell_line(model.sentence), "dim"))
@@ -48,27 +57,28 @@ def _lines(corpus: Corpus) -> list[str]:
     return lines
 
 
-def _accuracies(corpus: Corpus) -> Table:
+def _accuracies(corpus: Corpus, measures: Sequence[Measure]) -> Table:
     """Of all records, by each measure."""
     table = _table("accuracy by", "right", "tied", "of", "", "95%")
-    for measure, hits in corpus.hits[""].items():
+    for measure in measures:
+        hits = corpus.hits[""][measure]
         low, high = hits.interval or (0.0, 0.0)
         counts = (str(hits.right), str(hits.tied), str(hits.of))
         table.add_row(MEASURES[measure], *counts, _share(hits), f"{low:.1%} to {high:.1%}")
     return table
 
 
-def _groups(corpus: Corpus) -> Table:
-    """Of each group; the interval and ties are the first measure's."""
-    measures = list(corpus.hits[""])
-    table = _table("group", "of", "tied", measures[0], "95%", *measures[1:])
-    for group, by in corpus.hits.items():
-        if group:
-            first = by[measures[0]]
-            low, high = first.interval or (0.0, 0.0)
-            others = (_share(by[measure]) if measure in by else "" for measure in measures[1:])
-            figures = (str(first.of), str(first.tied), _share(first), f"{low:.1%} to {high:.1%}", *others)
-            table.add_row(shorten(spell_line(group), 60), *figures)
+def _groups(corpus: Corpus, measures: Sequence[Measure], width: int) -> Table:
+    """Of each group; ties, and the interval if there is room for it, are the first measure's."""
+    groups = {shorten(spell_line(group), 60): by for group, by in corpus.hits.items() if group}
+    roomy = max(map(cell_len, groups)) + 36 + 8 * len(measures) <= width
+    table = _table("group", "of", "tied", measures[0], *(["95%"] if roomy else []), *measures[1:])
+    for group, by in groups.items():
+        first = by[measures[0]]
+        low, high = first.interval or (0.0, 0.0)
+        interval = [f"{low:.1%} to {high:.1%}"] if roomy else []
+        others = (_share(by[measure]) if measure in by else "" for measure in measures[1:])
+        table.add_row(group, str(first.of), str(first.tied), _share(first), *interval, *others)
     return table
 
 
