@@ -1,9 +1,12 @@
 """Datasets: every format in and out, work that survives being killed, bad records, pairs and choices."""
 
 import csv
+import datetime
+import decimal
 import gzip
 import io
 import json
+import math
 import os
 import random
 import re
@@ -381,6 +384,8 @@ def test_a_parquet_cut_short(cli: Cli, tmp_path: Path) -> None:
         ("out.txt", "does not say what to write"),
         ("out.jsonl.gz", "does not say what to write"),
         (".", "does not say what to write"),
+        ("x" * 250 + ".jsonl", "File name too long"),
+        ("x" * 240 + ".jsonl", "File name too long"),
     ],
 )
 def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: str, said: str) -> None:
@@ -397,6 +402,15 @@ def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: s
         ["--shard", "3/2"],
         ["--shard", "x"],
         ["--columns", "no"],
+        ["--columns", "correct", "--candidates-column", "text"],
+        ["--columns", "pmi_logprobs", "--candidates-column", "text"],
+        ["--good-column", "text", "--bad-column", "text"],
+        ["--by", "mean"],
+        ["--join", " "],
+        ["--candidates-column", "text", "--by", "pmi"],
+        ["--candidates-column", "text", "--context-column", "n", "--by", "pmi", "--bos", "none"],
+        ["--candidates-column", "text", "--tokens"],
+        ["--rank"],
     ],
 )
 def test_contradictions_are_wrong_usage(cli: Cli, lines: Path, tmp_path: Path, words: list[str]) -> None:
@@ -666,7 +680,7 @@ def test_any_table_of_json_becomes_parquet(tmp_path: Path, records: list[dict[st
 
 def test_types_that_parquet_cannot_join_are_refused_when_they_are_met(tmp_path: Path) -> None:
     source = jsonl(tmp_path / "in.jsonl", [{"text": "a", "x": 1}] * 20 + [{"text": "b", "x": "one"}])
-    with pytest.raises(LmscoreError, match=r"line \d+ or soon after: Parquet has one type a column"):
+    with pytest.raises(LmscoreError, match=r"line \d+ or soon after: Parquet cannot hold this"):
         carried_out(source, tmp_path / "out.parquet")
 
 
@@ -915,3 +929,82 @@ def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path, monke
     batch.carry_out(todo, Counted(), True, lambda _: None, lambda _: None)
     assert calls == [4]
     assert [record["total_logprob"] for record in read(tmp_path / "out.jsonl")] == [-1, None, -1, None, -1, None, -1]
+
+
+def test_what_parquet_cannot_hold_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": "a b", "meta": {}}] * 90)
+    said = cli("batch", source, "-o", tmp_path / "out.parquet", "-q").error
+    assert "in.jsonl, line 1 or soon after: Parquet cannot hold this" in said
+
+
+def test_other_records_on_standard_input_are_not_taken_for_those_that_were_done(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("batch", "-", "-q", "--input-format", "jsonl", "-o", tmp_path / "out.jsonl")
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "close", killed)
+        cli(*words, stdin=lines.read_bytes())
+    assert "are not those that were scored before" in cli(*words, stdin=b'{"text": "new"}\n').error
+    assert cli(*words, stdin=lines.read_bytes()).code == 0
+    assert len(read(tmp_path / "out.jsonl")) == 90
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"records": "x"},
+        {"records": -1},
+        {"lengths": {"out": None}},
+        {"lengths": {"out": 1, "other": 1}},
+        {"kept": {"corpus": {"no": 1}, "seconds": 1.0}},
+        {"version": 0},
+    ],
+)
+def test_a_damaged_journal(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    out, path = tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal"
+    halfway(cli, lines, out, monkeypatch)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert "--restart begins again" in cli("batch", lines, "-o", out, "-q").error
+
+
+def test_a_damaged_part_of_a_parquet(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, part = tmp_path / "out.parquet", tmp_path / "out.parquet.part"
+    halfway(cli, lines, out, monkeypatch)
+    part.write_bytes(bytes(part.stat().st_size))
+    assert "out.parquet.part is damaged" in cli("batch", lines, "-o", out, "-q").error
+
+
+def test_typed_columns_in_csv(cli: Cli, tmp_path: Path) -> None:
+    day, cents = datetime.date(2024, 1, 1), decimal.Decimal("1.10")
+    values = {"text": ["a"], "day": [day], "cents": [cents], "raw": [b"\xff"], "nan": [math.nan], "none": [None]}
+    pq.write_table(pa.table(values), tmp_path / "in.parquet")
+    assert cli("batch", tmp_path / "in.parquet", "-o", tmp_path / "out.csv", "-q").code == 0
+    (record,) = read(tmp_path / "out.csv")
+    assert [record[name] for name in values] == ["a", "2024-01-01", "1.10", "ff", "nan", ""]
+
+
+def test_a_first_record_without_the_column_is_a_bad_one_like_others(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"a": "x"}, {"text": "a"}, {"a": "y"}])
+    words = ("batch", source, "-o", tmp_path / "out.jsonl", "-q", "--text-column", "text")
+    assert 'there is no column "text"' in cli(*words).error
+    assert cli(*words, "--on-error", "skip").code == 1
+    assert [record["text"] for record in read(tmp_path / "out.jsonl")] == ["a"]
+
+
+def test_an_answer_that_is_a_text_and_an_index(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"c": ["1", "0"], "g": "1"}])
+    words = ("--candidates-column", "c", "--gold-column", "g")
+    said = cli("batch", source, "-o", tmp_path / "o.csv", "-q", *words).error
+    assert "the text of candidate 0 and the index of candidate 1" in said
+
+
+def test_candidates_in_a_cell_nested_beyond_reason(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f'c\n"{"[" * 100_000}"\n')
+    said = cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "-q", "--candidates-column", "c").error
+    assert 'column "c" is no list' in said

@@ -255,7 +255,7 @@ def batch(
     )
     source = batches.Source(tuple(inputs), input_format, limit, _shard(shard))
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
-    job = _job(roles, reading, by.value, on_error.value, columns, prefix, tokens)
+    job = _job(roles, reading, by.value, bos, on_error.value, columns, prefix, tokens)
     todo = batches.plan(source, job, output, summary)
     if hint := next(filter(None, map(hints.of_text, todo.first.texts)), None):
         log.warning("%s; --join ' ' puts one there", hint)
@@ -325,6 +325,8 @@ def _roles(
     if others["group"] is not None and others["gold"] is None and pair[0] is None:
         raise typer.BadParameter("--group-column groups accuracy; give --gold-column or --good-column too")
     chosen = tuple(candidates.split(",")) if candidates else tuple(name for name in pair if name is not None)
+    if len(set(chosen)) < len(chosen):
+        raise typer.BadParameter(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
     return Roles(text, chosen, first_is_gold=pair[0] is not None, join=join, **others)
 
 
@@ -338,7 +340,14 @@ def _shard(shard: str | None) -> tuple[int, int] | None:
 
 
 def _job(
-    roles: "Roles", reading: Reading, by: Measure, on_error: Any, chosen: str | None, prefix: str, tokens: bool
+    roles: "Roles",
+    reading: Reading,
+    by: Measure,
+    bos: str | None,
+    on_error: Any,
+    chosen: str | None,
+    prefix: str,
+    tokens: bool,
 ) -> "Job":
     """What to do with each record.
 
@@ -354,17 +363,23 @@ def _job(
         raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
     if by != "sum" and not roles.candidates:
         raise typer.BadParameter("--by chooses among candidates; give --candidates-column or --good-column too")
+    if by == "pmi" and bos == "none":
+        raise typer.BadParameter("--by pmi compares a context with a bare start symbol; choose one with --bos")
     if (by == "pmi" or roles.join) and roles.context is None:
         raise typer.BadParameter(
             f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too"
         )
-    known = RANK_COLUMNS if roles.candidates else SCORE_COLUMNS
+    answered = roles.gold is not None or roles.first_is_gold
+    weigh_pmi = by == "pmi" or (roles.context is not None and (answered or "pmi_logprobs" in (chosen or "")))
+    known = dict(RANK_COLUMNS if roles.candidates else SCORE_COLUMNS)
+    for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
+        if not there:
+            known.pop(name, None)
     names = list(known) if chosen is None else [name.strip() for name in chosen.split(",")]
     for name in names:
         if name not in known:
-            raise typer.BadParameter(f"--columns: there is no {name!r}; there are {', '.join(known)}")
+            raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
     added = (*(known[name] for name in dict.fromkeys(names)), *([TOKENS] if tokens else []))
-    weigh_pmi = by == "pmi" or (roles.context is not None and (roles.gold is not None or roles.first_is_gold))
     return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras)
 
 

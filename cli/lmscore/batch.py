@@ -5,6 +5,7 @@ that was killed and goes on computes the very numbers that an undisturbed one do
 """
 
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -239,10 +240,8 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
             goes on from there.
     """
     job, encoder, own = todo.job, todo.encoder, todo.own
-    done, progress = work.state.records, _progress(work.state)
-    digest = _met(b"", islice(todo.rows, done))
-    if done and digest.hex() != work.state.kept["digest"]:
-        raise LmscoreError(f"the first {done:,} records are not those that were scored before; --restart begins again")
+    done, progress = work.state.records, _progress(work)
+    digest = _same(todo, work)
     if not done:
         work.write("out", encoder.head())
     sure = time.perf_counter()
@@ -302,12 +301,30 @@ def _met(digest: bytes, rows: Iterable[Row]) -> bytes:
     return digest
 
 
+def _same(todo: "Plan", work: journal.Journal) -> bytes:
+    """Read the records that were scored before, and give their digest.
+
+    Raises:
+        LmscoreError: they are others.
+    """
+    done = work.state.records
+    digest = _met(b"", islice(todo.rows, done))
+    if done and digest.hex() != work.state.kept.get("digest"):
+        raise LmscoreError(f"the first {done:,} records are not those that were scored before; --restart begins again")
+    return digest
+
+
 def _kept(progress: Progress, digest: bytes) -> dict[str, Any]:
     return {"corpus": progress.corpus.as_json(), "seconds": progress.seconds, "digest": digest.hex()}
 
 
-def _progress(state: journal.State) -> Progress:
-    return Progress(Corpus.of_json(state.kept["corpus"]), state.kept["seconds"]) if state.kept else Progress()
+def _progress(work: journal.Journal) -> Progress:
+    """What the last run had added up to."""
+    kept = work.state.kept
+    try:
+        return Progress(Corpus.of_json(kept["corpus"]), float(kept["seconds"])) if kept else Progress()
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise LmscoreError("the journal is not one that lmscore can read; --restart begins again") from err
 
 
 def _filled(outcome: Outcome, job: Job) -> Filled:
@@ -407,12 +424,16 @@ class Places:
             raise LmscoreError(f"cannot write {out}: there is no folder {out.parent}; make it first")
         if out.exists() and not out.is_file():
             raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
+        if not os.access(out.parent, os.W_OK):
+            raise LmscoreError(f"cannot write {out}: {out.parent} may not be written to; choose another place with -o")
         taken = [out, self.errors, *self.parts.values(), self.gathered, journal.journal_of(out), journal.lock_of(out)]
         for path in (Path(source).resolve() for source in sources if source != STDIN):
             if path in [*taken, self.summary] or (out.exists() and path.exists() and out.samefile(path)):
                 raise LmscoreError(
                     f"{path} is being read, and would be lost; choose another place with -o or --summary"
                 )
+        for path in taken:
+            path.exists()  # raises where a name is too long
         if self.summary in taken:
             raise LmscoreError(f"--summary {self.summary} is where the records go; choose another place")
         if self.summary is not None and not self.summary.parent.is_dir():
@@ -453,7 +474,6 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
     Raises:
         LmscoreError: there are no records, a column is missing or taken, or the output has no place or no format.
     """
-    places = Places(Path(out).resolve(), None if summary is None else Path(summary).resolve())
     form = Format.of(out)
     if out == STDIN:
         raise LmscoreError("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
@@ -461,7 +481,11 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
         raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
     if TOKENS in job.columns and form in (Format.csv, Format.tsv):
         raise LmscoreError(f"{out}: token lists do not fit into {form.value.upper()}; write .jsonl or .parquet")
-    places.check(source.paths)
+    try:
+        places = Places(Path(out).resolve(), None if summary in (None, STDIN) else Path(summary).resolve())
+        places.check(source.paths)
+    except (OSError, RuntimeError) as err:  # a name too long, links in a circle
+        raise LmscoreError(f"cannot write {out}: {getattr(err, 'strerror', None) or err}; choose another -o") from err
     tables.check(source.paths, source.form)
     if source.shard is not None and any(map(tables.is_stream, source.paths)):
         raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
@@ -470,11 +494,12 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
     seen: list[Row] = []
     for row in rows:
         seen.append(row)
-        if row.fault is None or job.on_error == "stop":
+        if job.on_error == "stop" or (row.fault is None and all(name in row.fields for name in job.roles.named)):
             break
     if not seen:
         raise LmscoreError(f"{', '.join(map(name_of, source.paths))}: there are no records in it")
-    first = seen[-1]  # the first that can be read tells the columns
+    readable = [row for row in seen if row.fault is None]
+    first = seen[-1] if seen[-1].fault is None else (readable or seen)[0]  # tells the columns
     if first.fault is not None:
         mend = MEND if job.on_error == "stop" else "no record can be read"
         raise LmscoreError(f"{first.where}: {first.fault}; {mend}")
@@ -503,9 +528,11 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed:
             todo.encoder.learn(parts["out"])
         elif not places.out.exists():
             raise LmscoreError(f"{places.out} was made, and is gone; --restart makes it again")
-        progress = _progress(work.state)
+        progress = _progress(work)
         if not work.state.done:
             progress = run(todo, scorer, work, report)
+        elif any(map(tables.is_stream, todo.source.paths)):
+            _same(todo, work)
         work.close()
         with journal.explained(places.out):
             if parts["out"].exists():  # else it has its name already

@@ -75,11 +75,20 @@ class Encoder:
         return next((column.name for column in self._added if column.name in names), None)
 
     def learn(self, part: Path) -> None:
-        """Take the columns' types from what an earlier run has written."""
+        """Take the columns' types from what an earlier run has written.
+
+        Raises:
+            LmscoreError: it is damaged.
+        """
         if self._form is Format.parquet:
+            import pyarrow
+
             with part.open("rb") as source:
-                for table in _tables(source):
-                    self._agree(table)
+                try:
+                    for table in _tables(source):
+                        self._agree(table)
+                except pyarrow.ArrowException as err:
+                    raise LmscoreError(f"{part} is damaged ({_line(err)}); --restart begins again") from err
 
     def head(self) -> bytes:
         """What stands before the first record."""
@@ -115,8 +124,8 @@ class Encoder:
                 with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
                     for tables in _row_groups(_tables(source)):
                         writer.write_table(pyarrow.concat_tables([_fitted(table, schema) for table in tables]))
-            except pyarrow.ArrowInvalid as err:
-                raise LmscoreError(f"{place}: Parquet has one type a column ({err}); write .jsonl instead") from err
+            except pyarrow.ArrowException as err:
+                raise LmscoreError(f"{place}: Parquet cannot hold this ({_line(err)}); write .jsonl instead") from err
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -154,11 +163,8 @@ class Encoder:
             table = self._table(records)
             self._agree(table)
         except (pyarrow.ArrowException, TypeError, OverflowError) as err:
-            where, said = records[0].row.where, re.sub(r"\s+", " ", str(err)).strip()
-            raise LmscoreError(
-                f"{where} or soon after: Parquet has one type a column, and these are several ({said}); "
-                "write .jsonl instead"
-            ) from err
+            where = f"{records[0].row.where} or soon after"
+            raise LmscoreError(f"{where}: Parquet cannot hold this ({_line(err)}); write .jsonl instead") from err
         sink = pyarrow.BufferOutputStream()
         with pyarrow.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
@@ -172,9 +178,13 @@ class Encoder:
         """
         import pyarrow
         import pyarrow.compute
+        import pyarrow.parquet
 
-        before = [] if self._schema is None else [self._schema]
-        self._schema = pyarrow.unify_schemas([*before, table.schema], promote_options="permissive")
+        before = self._schema
+        known = [] if before is None else [before]
+        self._schema = pyarrow.unify_schemas([*known, table.schema], promote_options="permissive")
+        if before is None or not self._schema.equals(before):  # what Parquet cannot hold shows here, not at the end
+            pyarrow.parquet.ParquetWriter(pyarrow.BufferOutputStream(), self._schema).close()
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pyarrow.types.is_integer(column.type):
                 ends = pyarrow.compute.min_max(column).as_py().values()
@@ -206,6 +216,10 @@ class Encoder:
             return table.select(list(self._header))
         columns = [pyarrow.array([record.row.fields.get(name) for record in records]) for name in self._header]
         return pyarrow.table(dict(zip(self._header, columns, strict=True)))
+
+
+def _line(err: Exception) -> str:
+    return re.sub(r"\s+", " ", str(err)).strip()
 
 
 def _row_groups(tables: Iterable[Any]) -> Iterator[list[Any]]:
@@ -257,8 +271,12 @@ def _type(kind: Kind) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """A value in CSV: strings as they stand, nothing for null, the rest as JSON writes it."""
-    return value if value is None or isinstance(value, str) else as_json(value)
+    """A value in CSV: nothing for null; lists, structs and flags as JSON writes them, all else as it prints."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str):
+        return value
+    return as_json(value) if isinstance(value, bool | int | float | list | dict) else _plain(value)
 
 
 def as_json(value: Any) -> str:

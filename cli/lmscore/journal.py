@@ -113,6 +113,8 @@ def opened(
                     part.unlink(missing_ok=True)
             _write(path, pins, state)
         for name, length in state.lengths.items():
+            if name not in parts:
+                raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again")
             if parts[name].stat().st_size < length if parts[name].exists() else not state.done:
                 raise LmscoreError(f"{parts[name]} is gone, or shorter than {path} says; --restart begins again")
         journal = Journal(path, pins, {} if state.done else parts, state)
@@ -158,9 +160,11 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
         held = json.loads(path.read_text(encoding="utf-8"))
         state = State(held["records"], held["lengths"], held["kept"], held["done"])
         version, before = held["version"], held["pins"]
+        if not all(isinstance(number, int) and number >= 0 for number in (state.records, *state.lengths.values())):
+            raise ValueError("a count that is none")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again") from err
     if not state.records:
         return State()  # nothing would be lost
@@ -186,11 +190,14 @@ def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
     held = {"version": VERSION, "pins": pins, "records": state.records, "lengths": dict(state.lengths)}
     fresh = path.with_name(f"{path.name}.new")
     with explained(path):
-        with fresh.open("w", encoding="utf-8") as stream:
-            json.dump({**held, "kept": state.kept, "done": state.done}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
+        try:
+            with fresh.open("w", encoding="utf-8") as stream:
+                json.dump({**held, "kept": state.kept, "done": state.done}, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
         settle(path.parent)
 
 

@@ -137,7 +137,7 @@ def _candidates(row: Row, columns: Sequence[str]) -> Iterator[str]:
     if isinstance(held, str):  # a CSV's cell
         try:
             held = json.loads(held)
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             raise RecordError(f'{row.where}: column "{columns[0]}" is no list; in CSV it is a JSON list') from err
     if not isinstance(held, list) or not held or not all(isinstance(candidate, str) for candidate in held):
         raise RecordError(f'{row.where}: column "{columns[0]}" is no list of strings')
@@ -152,12 +152,16 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
     value = row.fields.get(roles.gold)
     if value in (None, "", -1, "-1"):  # nobody says, as in a test set whose answers are kept back
         return None
-    if isinstance(value, str) and value in candidates:
-        return candidates.index(value)
+    by_text = candidates.index(value) if isinstance(value, str) and value in candidates else None
     if isinstance(value, str) and _is_number(value):
         value = float(value)
     if isinstance(value, float) and value.is_integer():  # as pandas writes it, where some are missing
         value = int(value)
+    if by_text is not None and value in range(len(candidates)) and value != by_text:
+        both = f"the text of candidate {by_text} and the index of candidate {value}"
+        raise RecordError(f'{row.where}: column "{roles.gold}" is {both}; say which, by a number that is no string')
+    if by_text is not None:
+        return by_text
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(candidates):
         raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one')
     return value

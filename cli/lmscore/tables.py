@@ -285,7 +285,9 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
             else:
                 yield Row(where, dict(zip(header, values, strict=True)))
     except csv.Error as err:
-        raise LmscoreError(f"{name}, line {began}: not {'TSV' if separator == chr(9) else 'CSV'} ({err})") from err
+        kind = "TSV" if separator == "\t" else "CSV"
+        said = f"not {kind} ({err}); mend it: where quotes are wrong, nobody knows where a record ends"
+        raise LmscoreError(f"{name}, line {began}: {said}") from err
 
 
 def _unreadable(values: Sequence[str]) -> str | None:
