@@ -704,6 +704,7 @@ def test_where_there_is_no_terminal_progress_is_a_line_once_in_a_while(
     assert not cli("batch", lines, "-o", tmp_path / "out.jsonl", "-q").err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
 def test_on_a_terminal_progress_is_a_bar_that_goes_again(
     folder_of: Callable[[str], Path], lines: Path, tmp_path: Path
@@ -753,6 +754,7 @@ def test_a_record_with_fewer_candidates(cli: Cli, tmp_path: Path) -> None:
     assert [len(record["total_logprobs"]) for record in read(tmp_path / "o.jsonl")] == [3, 2]
 
 
+@pytest.mark.slow
 def test_the_summary_alone_on_standard_output(lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
     for place in ("-", "/dev/stdout") if sys.platform != "win32" else ("-",):
         line = f'lmscore batch "{lines}" -q -o "{tmp_path}/out.jsonl" --summary {place}'
@@ -885,6 +887,7 @@ def test_another_model_in_the_same_folder(
     assert "model file model.safetensors has changed" in cli("batch", lines, "-o", out, "-q", "-m", model).error
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_takes_nothing_along(
     lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]
 ) -> None:
@@ -895,6 +898,7 @@ def test_a_reader_that_leaves_takes_nothing_along(
     assert json.loads((tmp_path / "s.json").read_text())["bad_records"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="bash")
 def test_a_pipe_with_a_name(lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
     line = f'lmscore batch <(cat "{lines}") --input-format jsonl -q -o "{tmp_path}/out.jsonl"'

@@ -144,6 +144,22 @@ def test_what_an_accelerator_has_free_bounds_a_tree(llama: Scorer, monkeypatch: 
     assert sum(len(tree.asked) for tree, _ in network.read(windows, share=0.5)) == 200
 
 
+def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size costs memory for good, in oneDNN: a corpus must not meet a new one with every batch."""
+    sizes = set()
+    real = decoder._Linear.__call__
+
+    def noted(self: decoder._Linear, rows: Tensor) -> Tensor:
+        sizes.add(len(rows))
+        return real(self, rows)
+
+    monkeypatch.setattr(decoder, "WORTH_PACKING", 10**9)
+    monkeypatch.setattr(decoder._Linear, "__call__", noted)
+    for length in range(1, 700, 3):
+        list(llama.scores([Text("ab" * length), Text("cd " * length)]))
+    assert len(sizes) <= 4 + decoder.CHUNK // decoder.BLOCK
+
+
 def test_without_the_packing_operators_nothing_is_packed(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmscore.decoder.PACKED", frozenset())
     monkeypatch.setattr("lmscore.decoder.ONEDNN", None)

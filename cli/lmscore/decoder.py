@@ -171,11 +171,14 @@ class Decoder:
 
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
         """What hidden rows [R, H] expect next, a block of the vocabulary at a time: [R, VOCABULARY_BLOCK]."""
-        normed = _normed(hidden, self._norm, self._epsilon)  # [R, H]
-        return (block(normed) for block in self._head)
+        count = len(hidden)
+        if self.device.type == "cpu":
+            hidden = F.pad(hidden, (0, 0, 0, _full(count) - count))
+        normed = _normed(hidden, self._norm, self._epsilon)  # [R and perhaps some more, H]
+        return (block(normed)[:count] for block in self._head)
 
     def _hidden(self, tree: Tree) -> Tensor:
-        count = max(len(tree.ids), FEWEST_ROWS)
+        count = _full(len(tree.ids))
         tree = tree.filled(count)
         self._rows_read += count
         if self._rows_read >= WORTH_PACKING:
@@ -211,6 +214,15 @@ class Decoder:
         for layer in self._layers:
             layer.pack()
         self._packed = True
+
+
+def _full(count: int) -> int:
+    """Rows, and as many more as make it one of a few sizes.
+
+    oneDNN keeps what it makes for each size that it meets, up to a thousand: a quarter of a gigabyte.
+    """
+    step = FEWEST_ROWS if count <= BLOCK else BLOCK
+    return -(-count // step) * step
 
 
 def _layout(count: int, device: torch.device) -> tuple[int, int, int]:
