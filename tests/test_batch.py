@@ -1012,3 +1012,18 @@ def test_candidates_in_a_cell_nested_beyond_reason(cli: Cli, tmp_path: Path) -> 
     (tmp_path / "in.csv").write_text(f'c\n"{"[" * 100_000}"\n')
     said = cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "-q", "--candidates-column", "c").error
     assert 'column "c" is no list' in said
+
+
+def test_texts_longer_than_the_models_context(
+    tmp_path: Path, architecture: str, cli: Cli, folder_of: Callable[[str], Path]
+) -> None:
+    texts = models.passages(8, [1900, 40, 800])
+    source, model = jsonl(tmp_path / "in.jsonl", [{"text": text} for text in texts]), folder_of(architecture)
+    words = ("-m", model, "--stride", 100)
+    assert cli("batch", source, "-o", tmp_path / "out.jsonl", "-q", *words).code == 0
+    for record, text in zip(read(tmp_path / "out.jsonl"), texts, strict=True):
+        alone = json.loads(cli("score", "--json", *words, text).out)
+        for name in ("num_tokens", "windows", "min_context"):
+            assert record[name] == alone[name]
+        assert record["total_logprob"] == pytest.approx(alone["total_logprob"], rel=1e-5)
+    assert record["windows"] > 1
