@@ -1,6 +1,7 @@
 """Texts longer than the model's context: each token once, with enough before it, and the twin's number for it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,26 @@ def test_a_text_is_cut_only_where_the_model_cannot_read_it_at_once(
     score = scorer_of(architecture).score(text)
     agree(score, twin.score(text))
     assert score.windows == (1 if extra <= 0 else 2)
+
+
+def test_a_long_texts_tokens_are_made_when_they_are_looked_at(
+    scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the tokens of any other text, but for the memory they take."""
+    [text] = models.passages(37, [1900])
+    reading = Reading(eos=True, rank=True, top=2)
+    for asked in (reading, Reading()):
+        made = scorer_of("llama").score(text, "The context", asked)
+        with monkeypatch.context() as patch:
+            patch.setattr("lmscore.scorer.MOST_MADE", 100)
+            patch.setattr("lmscore.scorer.MOST_HELD_OF_ONE", 600)
+            score = scorer_of("llama").score(text, "The context", asked)
+        assert isinstance(made.tokens, tuple) and not isinstance(score.tokens, tuple)
+        assert [replace(token, logprob=None, top=None) for token in score.tokens] == [
+            replace(token, logprob=None, top=None) for token in made.tokens
+        ]
+        assert score.logprobs == pytest.approx(made.logprobs, abs=NEAR)
+        assert (score.num_tokens, score.num_bytes, score.windows) == (made.num_tokens, made.num_bytes, made.windows)
+        assert (score.tokens[-1].id, score.tokens[1:3][0].id) == (made.tokens[-1].id, made.tokens[1].id)
+        assert score.weakest is not None and made.weakest is not None
+        assert score.weakest.index == made.weakest.index

@@ -5,7 +5,7 @@ Derived figures are properties, so that no number is stored twice.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -134,7 +134,8 @@ class Score:
 
     Attributes:
         text, context: as they were given.
-        tokens: the text's tokens in order; a context's tokens are not among them.
+        tokens: the text's tokens in order; a context's tokens are not among them. Those of a long text are made when
+            they are looked at.
         windows: how many overlapping windows the model read the text in.
         min_context: the fewest tokens that stood before any token whose window did not reach back
             to the beginning; None where nothing was cut off.
@@ -146,7 +147,7 @@ class Score:
 
     text: str
     context: str | None
-    tokens: tuple[Token, ...]
+    tokens: Sequence[Token]
     windows: int
     min_context: int | None
     model: Provenance
@@ -169,6 +170,8 @@ class Score:
     @property
     def num_bytes(self) -> int:
         """UTF-8 bytes of the scored text: those of unscored tokens are left out."""
+        if not self.num_unscored:
+            return len(self.text.encode())
         unscored = sum(token.end - max(token.start, 0) for token in self.tokens if token.logprob is None)
         return len(self.text.encode()) - unscored
 
@@ -203,7 +206,7 @@ class Score:
     @cached_property
     def weakest(self) -> Token | None:
         """The token with the lowest log-probability; the first of them on a tie."""
-        scored = [token for token in self.tokens if token.logprob is not None]
+        scored = (token for token in self.tokens if token.logprob is not None)
         return min(scored, key=lambda token: token.logprob or 0.0, default=None)
 
     @property

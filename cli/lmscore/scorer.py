@@ -5,10 +5,12 @@ would take the same records and give the same records.
 """
 
 import math
+from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import cast, overload
 
 import torch
 
@@ -16,7 +18,7 @@ from . import catalogue, engine, loading, planning, ranking
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token
-from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
+from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
 
 FIRST_LOOK_AHEAD = 512
 LOOK_AHEAD = 65_536
@@ -30,6 +32,12 @@ WORTH_REREADING = 16
 MOST_HELD = 8 << 20
 """Ids of texts that wait to be read together, each text's context counted, and of windows that are read together: a
 bound on memory (eight bytes each)."""
+
+MOST_HELD_OF_ONE = 1 << 20
+"""The same, of a long text's windows, which share nothing."""
+
+MOST_MADE = 1 << 16
+"""Tokens of a text that are all made at once."""
 
 
 def unheard(done: int, total: int) -> None:
@@ -49,18 +57,66 @@ class _Found:
     """What the model says of a text, window by window.
 
     Attributes:
+        logprobs: nats, of the tokens that are scored.
+        readouts: what else was asked for; empty where nothing was.
         min_context: the fewest tokens that any window looks back at, of those that do not reach the beginning.
     """
 
-    readouts: deque[engine.Readout] = field(default_factory=deque)
+    logprobs: "array[float]" = field(default_factory=lambda: array("d"))
+    readouts: list[engine.Readout] = field(default_factory=list)
     windows: int = 0
     min_context: int | None = None
 
-    def add(self, readouts: Sequence[engine.Readout], behind: int | None) -> None:
-        """Add a window; `behind` is how many tokens it looks back at, if it does not reach the beginning."""
-        self.readouts.extend(readouts)
+    def add(self, readouts: Sequence[engine.Readout], more: bool, behind: int | None) -> None:
+        """Add a window.
+
+        Args:
+            more: whether more was asked for than log-probabilities.
+            behind: how many tokens it looks back at, if it does not reach the beginning.
+        """
+        self.logprobs.extend(cast(float, readout.logprob) for readout in readouts)
+        self.readouts.extend(readouts if more else ())
         self.windows += 1
         self.min_context = min((n for n in (behind, self.min_context) if n is not None), default=None)
+
+
+class _Tokens(Sequence[Token]):
+    """A text's tokens, each made when it is looked at."""
+
+    def __init__(self, pieces: Pieces, found: _Found, alternatives: "Alternatives") -> None:
+        self._pieces, self._found, self._alternatives = pieces, found, alternatives
+        self._unscored = len(pieces) - len(found.logprobs)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    @overload
+    def __getitem__(self, at: int) -> Token: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Token]: ...
+    def __getitem__(self, at: int | slice) -> Token | list[Token]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        index = range(len(self))[at]
+        piece, place = self._pieces[index], index - self._unscored
+        logprob = self._found.logprobs[place] if place >= 0 else None
+        readout = self._found.readouts[place] if place >= 0 and self._found.readouts else engine.Readout(logprob)
+        return Token(
+            index=index,
+            id=piece.id,
+            token=piece.token,
+            bytes=piece.bytes,
+            start=piece.start,
+            end=piece.end,
+            logprob=logprob,
+            rank=readout.rank,
+            entropy=readout.entropy,
+            straddles=piece.straddles,
+            top=None if readout.top is None else self._alternatives(readout.top),
+        )
+
+
+Alternatives = Callable[[Sequence[tuple[int, float]]], tuple[Alternative, ...]]
 
 
 class Scorer:
@@ -260,7 +316,7 @@ class Scorer:
         for together in self._windows(block, reading):
             readouts = engine.run(self._network, [window for _, window in together], wanted, more)
             for (at, window), own in zip(together, readouts, strict=True):
-                found[at].add(own, window.first - start if window.cut else None)
+                found[at].add(own, wanted != engine.Wanted(), window.first - start if window.cut else None)
         tick(total, total)
         for prepared, of_text in zip(block, found, strict=True):
             yield self._assemble(prepared, of_text)
@@ -276,42 +332,25 @@ class Scorer:
             for window in planning.windows(start, ids, len(context), self._network.limit, reading.stride):
                 together.append((at, window))
                 held += len(window.ids)
-                if held > MOST_HELD:
+                if held > (MOST_HELD_OF_ONE if window.cut else MOST_HELD):
                     yield together
                     together, held = [], 0
         if together:
             yield together
 
     def _assemble(self, prepared: _Prepared, found: _Found) -> Score:
-        text, tokenized = prepared.text, prepared.tokenized
-        unscored = len(tokenized.pieces) - len(found.readouts)
-        tokens = []
-        for index, piece in enumerate(tokenized.pieces):
-            readout = found.readouts.popleft() if index >= unscored else engine.Readout(None)
-            if readout.logprob is not None and not math.isfinite(readout.logprob):
-                raise RecordError(
-                    f"{text.origin}: the model gives token {index} ({piece.token!r}) a log-probability of "
-                    f"{readout.logprob}; its weights are damaged, or {self.provenance.dtype} is too small for it"
-                )
-            tokens.append(
-                Token(
-                    index=index,
-                    id=piece.id,
-                    token=piece.token,
-                    bytes=piece.bytes,
-                    start=piece.start,
-                    end=piece.end,
-                    logprob=readout.logprob,
-                    rank=readout.rank,
-                    entropy=readout.entropy,
-                    straddles=piece.straddles,
-                    top=None if readout.top is None else self._alternatives(readout.top),
-                )
+        text, pieces = prepared.text, prepared.tokenized.pieces
+        tokens = _Tokens(pieces, found, self._alternatives)
+        if not all(map(math.isfinite, found.logprobs)):
+            wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
+            raise RecordError(
+                f"{text.origin}: the model gives token {wrong.index} ({wrong.token!r}) a log-probability of "
+                f"{wrong.logprob}; its weights are damaged, or {self.provenance.dtype} is too small for it"
             )
         return Score(
             text=text.text,
             context=text.context,
-            tokens=tuple(tokens),
+            tokens=tuple(tokens) if len(tokens) <= MOST_MADE else tokens,
             windows=max(found.windows, 1),
             min_context=found.min_context,
             model=self.provenance,

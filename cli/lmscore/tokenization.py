@@ -55,7 +55,8 @@ class Pieces(Sequence[Piece]):
         self._starts, self._ends, self._data, self._begin = cut.starts, cut.ends, data[self._first :], begin
         self._end_symbol = end_symbol
         self._spelled: dict[bytes, tuple[str, bytes]] = {}  # each string once
-        self.ids = (*cut.ids, *([] if end_symbol is None else [end_symbol.id]))
+        one: dict[int, int] = {}  # number for all its likes
+        self.ids = (*(one.setdefault(id, id) for id in cut.ids), *([] if end_symbol is None else [end_symbol.id]))
 
     def __len__(self) -> int:
         return len(self.ids)
