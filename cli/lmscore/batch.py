@@ -240,13 +240,14 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
             goes on from there.
     """
     job, encoder, own = todo.job, todo.encoder, todo.own
-    done, progress = work.state.records, _progress(work)
+    done = work.state.records
     digest = _same(todo, work)
+    progress = replace(_progress(work), share=todo.share(done))
     if not done:
         work.write("out", encoder.head())
     sure = time.perf_counter()
     before = progress.seconds - sure
-    report(replace(progress, share=todo.share(done)))
+    report(progress)
 
     def tick(scored: int, total: int) -> None:
         now, ahead = before + time.perf_counter(), todo.share(done + len(chunk))

@@ -103,9 +103,15 @@ def pace(quiet: bool) -> Iterator[Pace]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    columns = BarColumn(20), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
+    columns = (
+        BarColumn(20),
+        TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+    )
     bar = Progress(*columns, console=talk, transient=True)
     task = bar.add_task("", total=None)
     said = time.monotonic()
