@@ -97,7 +97,7 @@ def test_columns_come_back_and_scores_follow(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", FORMS)
 @pytest.mark.parametrize("before", FORMS)
-@pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("packed", ["", *(pytest.param(ending, marks=pytest.mark.slow) for ending in (".gz", ".zst"))])
 def test_texts_survive_every_pair_of_formats(cli: Cli, tmp_path: Path, before: str, after: str, packed: str) -> None:
     source, out = tmp_path / f"in.{before}", tmp_path / f"out.{after}"
     columns = [{"id": str(record["id"]), "text": record["text"]} for record in STRANGE]
@@ -164,6 +164,7 @@ class Killed(Exception):
     """Stands for a process that is no more."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_a_run_that_was_killed_goes_on_to_the_same_end(
     cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
@@ -273,6 +274,7 @@ def halfway(
             cli("batch", lines, "-o", out, "-q", *words, stdin=stdin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -700,6 +702,7 @@ def test_numbers_that_become_fractions(tmp_path: Path) -> None:
     assert [record["x"] for record in carried_out(source, tmp_path / "out.parquet")] == [1.0] * 20 + [0.5]
 
 
+@pytest.mark.slow
 def test_where_there_is_no_terminal_progress_is_a_line_once_in_a_while(
     cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1025,6 +1028,7 @@ def test_candidates_in_a_cell_nested_beyond_reason(cli: Cli, tmp_path: Path) -> 
     assert 'column "c" is no list' in said
 
 
+@pytest.mark.slow
 def test_texts_longer_than_the_models_context(
     tmp_path: Path, architecture: str, cli: Cli, folder_of: Callable[[str], Path]
 ) -> None:
