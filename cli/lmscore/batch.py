@@ -143,15 +143,9 @@ def _scored(records: Sequence[Asked], kind: Kind, job: "Job", scorer: Scorer, ti
 
 
 def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
-    """The values of all columns that an outcome has."""
+    """The values of the columns that an outcome has, by their own names; of a text's, those alone that are added."""
     if (score := outcome.score) is not None:
-        found = {name: getattr(score, name, None) for name in SCORE_COLUMNS}
-        weakest = score.weakest
-        found["weakest_token"] = None if weakest is None else weakest.token
-        found["weakest_logprob"] = None if weakest is None else weakest.logprob
-        if TOKENS in job.columns:
-            found["tokens"] = [token_object(token, job.extras) for token in score.tokens]
-        return found
+        return {column.name: _value(score, column, job.extras) for column in job.columns}
     if (ranking := outcome.ranking) is None:
         return {}
     in_order = sorted(ranking.candidates, key=lambda candidate: candidate.index)
@@ -168,6 +162,14 @@ def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
         "byte_logprobs": [candidate.score.byte_logprob for candidate in in_order],
         "pmi_logprobs": None if None in pmi else pmi,
     }
+
+
+def _value(score: Score, column: Column, extras: Sequence[str]) -> Any:
+    if column == TOKENS:
+        return [token_object(token, extras) for token in score.tokens]
+    if column.name.startswith("weakest_"):
+        return getattr(score.weakest, column.name.removeprefix("weakest_"), None)
+    return getattr(score, column.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +252,9 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
     report(progress)
 
     def tick(scored: int, total: int) -> None:
-        now, ahead = before + time.perf_counter(), todo.share(done + len(chunk))
-        share = None if ahead is None or progress.share is None else ahead - progress.share
-        share = None if share is None else (progress.share or 0.0) + share * scored / total
-        report(replace(progress, seconds=now, share=share, within=(scored, total)))
+        here, there = progress.share, todo.share(done + len(chunk))
+        share = None if here is None or there is None else here + (there - here) * scored / total
+        report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
 
     left = (_asked(row, job, encoder) for row in todo.rows)
     for chunk in chunks(left, scorer.look_ahead * BYTES_A_TOKEN):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .records import Measure, Ranking, Score
+from .records import Measure, Ranking, Score, perplexity_of
 
 LEAST = 10
 """How many of the least likely records are named."""
@@ -97,10 +97,7 @@ class Corpus:
     @property
     def perplexity(self) -> float | None:
         """exp(-Σ total / Σ tokens), never a mean of perplexities."""
-        try:
-            return None if self.mean_logprob is None else math.exp(-self.mean_logprob)
-        except OverflowError:
-            return None
+        return perplexity_of(self.mean_logprob)
 
     @property
     def bits_per_byte(self) -> float | None:

@@ -9,13 +9,12 @@ import io
 import json
 import math
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from .errors import LmscoreError
+from .errors import LmscoreError, one_line
 from .tables import Format, Row
 
 Kind = Literal["number", "count", "string", "flag", "numbers", "tokens"]
@@ -88,7 +87,7 @@ class Encoder:
                     for table in _tables(source):
                         self._agree(table)
                 except pyarrow.ArrowException as err:
-                    raise LmscoreError(f"{part} is damaged ({_line(err)}); --restart begins again") from err
+                    raise LmscoreError(f"{part} is damaged ({one_line(err)}); --restart begins again") from err
 
     def head(self) -> bytes:
         """What stands before the first record."""
@@ -125,7 +124,9 @@ class Encoder:
                     for tables in _row_groups(_tables(source)):
                         writer.write_table(pyarrow.concat_tables([_fitted(table, schema) for table in tables]))
             except pyarrow.ArrowException as err:
-                raise LmscoreError(f"{place}: Parquet cannot hold this ({_line(err)}); write .jsonl instead") from err
+                raise LmscoreError(
+                    f"{place}: Parquet cannot hold this ({one_line(err)}); write .jsonl instead"
+                ) from err
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -164,7 +165,7 @@ class Encoder:
             self._agree(table)
         except (pyarrow.ArrowException, TypeError, OverflowError) as err:
             where = f"{records[0].row.where} or soon after"
-            raise LmscoreError(f"{where}: Parquet cannot hold this ({_line(err)}); write .jsonl instead") from err
+            raise LmscoreError(f"{where}: Parquet cannot hold this ({one_line(err)}); write .jsonl instead") from err
         sink = pyarrow.BufferOutputStream()
         with pyarrow.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
@@ -218,17 +219,15 @@ class Encoder:
         return pyarrow.table(dict(zip(self._header, columns, strict=True)))
 
 
-def _line(err: Exception) -> str:
-    return re.sub(r"\s+", " ", str(err)).strip()
-
-
 def _row_groups(tables: Iterable[Any]) -> Iterator[list[Any]]:
     waiting: list[Any] = []
+    rows = size = 0
     for table in tables:
         waiting.append(table)
-        if sum(map(len, waiting)) >= ROW_GROUP or sum(held.nbytes for held in waiting) >= ROW_GROUP_BYTES:
+        rows, size = rows + len(table), size + table.nbytes
+        if rows >= ROW_GROUP or size >= ROW_GROUP_BYTES:
             yield waiting
-            waiting = []
+            waiting, rows, size = [], 0, 0
     if waiting:
         yield waiting
 

@@ -1,4 +1,6 @@
-"""The one exception for failures that are expected; anything else is a bug and keeps its traceback."""
+"""Failures that are expected: one exception; anything else is a bug and keeps its traceback."""
+
+import re
 
 
 class LmscoreError(Exception):
@@ -7,3 +9,8 @@ class LmscoreError(Exception):
 
 class RecordError(LmscoreError):
     """One record's own failure: others may be scored nevertheless."""
+
+
+def one_line(err: Exception) -> str:
+    """What a foreign error says, on one line."""
+    return re.sub(r"\s+", " ", str(err)).strip()

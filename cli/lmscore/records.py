@@ -128,6 +128,14 @@ class Provenance:
         return f"{self.name}{revision}, {self.dtype} on {self.device}, {start}"
 
 
+def perplexity_of(mean_logprob: float | None) -> float | None:
+    """exp(-mean); None where there is no mean, or it is beyond float64."""
+    try:
+        return None if mean_logprob is None else math.exp(-mean_logprob)
+    except OverflowError:
+        return None
+
+
 @dataclass(frozen=True)
 class Score:
     """A text with the log-probability of each of its tokens, and what adds up from them.
@@ -193,10 +201,7 @@ class Score:
     @property
     def perplexity(self) -> float | None:
         """exp(-mean)."""
-        try:
-            return None if self.mean_logprob is None else math.exp(-self.mean_logprob)
-        except OverflowError:
-            return None
+        return perplexity_of(self.mean_logprob)
 
     @property
     def bits_per_byte(self) -> float | None:

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
-from .errors import LmscoreError
+from .errors import LmscoreError, one_line
 from .files import STDIN, name_of, opened, without_signature
 
 
@@ -238,9 +238,13 @@ def parsed(line: str) -> dict[str, Any]:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice = next(name for name in found if [key for key, _ in pairs].count(name) > 1)
-        raise LmscoreError(f"two columns are called {twice!r}")
+        raise LmscoreError(f"two columns are called {_twice([name for name, _ in pairs])!r}")
     return found
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """The first name that stands there more than once."""
+    return None if len(set(names)) == len(names) else next(name for name in names if names.count(name) > 1)
 
 
 def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
@@ -270,8 +274,7 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
                 header = values
                 if fault:
                     raise LmscoreError(f"{where}: {fault}; convert it first")
-                if len(set(header)) < len(header):
-                    twice = next(column for column in header if header.count(column) > 1)
+                if (twice := _twice(header)) is not None:
                     raise LmscoreError(f'{where}: two columns are called "{twice}"; rename one')
                 continue
             if not values:  # an empty line: a record of one empty field, or none
@@ -322,8 +325,7 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
         try:
             file = pyarrow.parquet.ParquetFile(stream)
             names = file.schema_arrow.names
-            if len(set(names)) < len(names):
-                twice = next(column for column in names if names.count(column) > 1)
+            if (twice := _twice(names)) is not None:
                 raise LmscoreError(f'{name}: two columns are called "{twice}"; rename one')
             number, count = 0, file.metadata.num_rows
             for batch in file.iter_batches(BATCH):
@@ -335,8 +337,7 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
                     fields = dict(zip(names, values, strict=True))
                     yield Row(f"{name}, record {number}", fields, batch=(batch, at), share=number / count)
         except (pyarrow.ArrowException, OSError) as err:
-            said = re.sub(r"\s+", " ", str(err)).strip()
-            raise LmscoreError(f"{name} is no whole Parquet file ({said}); get a whole copy") from err
+            raise LmscoreError(f"{name} is no whole Parquet file ({one_line(err)}); get a whole copy") from err
 
 
 def _values(column: Any, where: str) -> list[Any]:

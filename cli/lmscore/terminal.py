@@ -16,6 +16,7 @@ from .views import glyphs
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import Progress, ProgressColumn
 
 PACKAGE = __package__ or "lmscore"
 
@@ -62,12 +63,10 @@ def progress(quiet: bool) -> Iterator[Report]:
     if quiet or sys.stderr is None:
         yield silent
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-    talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    columns = BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    bar = Progress(*columns, console=talk, transient=True)
+    bar, stop = _bar(BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    talk = bar.console
     step = ""
 
     def report(what: str, done: int = 0, total: int | None = None) -> None:
@@ -83,12 +82,23 @@ def progress(quiet: bool) -> Iterator[Report]:
         figures = "" if total is None else f"{min(done, total) / 1e6:.0f} of {total / 1e6:.0f} MB"
         bar.update(bar.task_ids[0], completed=done, description=figures)
 
+    with interrupt.undone(stop):
+        yield report
+
+
+def _bar(*columns: "ProgressColumn") -> "tuple[Progress, Callable[[], None]]":
+    """A bar on stderr that is not started yet, and what takes it away again, if it is there."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    bar = Progress(*columns, console=talk, transient=True)
+
     def stop() -> None:
         if bar.live.is_started:  # else stopping it prints an empty line
             bar.stop()  # which also shows the cursor again
 
-    with interrupt.undone(stop):
-        yield report
+    return bar, stop
 
 
 Pace = Callable[[str, float | None], None]
@@ -101,18 +111,16 @@ def pace(quiet: bool) -> Iterator[Pace]:
     if quiet or sys.stderr is None:
         yield lambda line, share: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
-    talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    columns = (
+    bar, stop = _bar(
         BarColumn(20),
         TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
         TimeRemainingColumn(table_column=Column(min_width=7, no_wrap=True)),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
-    bar = Progress(*columns, console=talk, transient=True)
+    talk = bar.console
     task = bar.add_task("", total=None)
     said = time.monotonic()
 
@@ -126,10 +134,6 @@ def pace(quiet: bool) -> Iterator[Pace]:
         elif time.monotonic() - said >= SAY_EVERY:
             said = time.monotonic()
             talk.print(line if share is None else f"{share:.0%}, {line}", soft_wrap=True)
-
-    def stop() -> None:
-        if bar.live.is_started:
-            bar.stop()
 
     with interrupt.undone(stop):
         yield report
