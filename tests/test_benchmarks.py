@@ -145,5 +145,5 @@ def test_the_accelerator_needs_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_dataset_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert dataset.main(["--lines", "100", "3000"]) == 0
+    assert dataset.main(["--lines", "100", "10000"]) == 0
     assert "exit code 130, a journal; finished, the file is the same" in capsys.readouterr().out

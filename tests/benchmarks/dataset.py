@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             peak = "" if one.peak is None else f"{one.peak / 1e6:,.0f}"
             table.add_row(f"{lines:,}", f"{one.first:.1f}", f"{one.seconds:.1f}", f"{lines / one.seconds:,.0f}", peak)
         whole, out = out, out.with_name("again.jsonl")
-        code = interrupt(source, out, (one.first + one.seconds) / 2)
+        code = interrupt(source, out, whole.stat().st_size // 3)
         halfway = out.with_name(f"{out.name}.journal").exists()
         score(source, out, lines)
         same = filecmp.cmp(whole, out, shallow=False)
@@ -101,10 +101,12 @@ def _ended(process: "subprocess.Popen[bytes]") -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def interrupt(source: Path, out: Path, after: float) -> int:
-    """Press Ctrl-C after so many seconds, and give the exit code."""
+def interrupt(source: Path, out: Path, after: int) -> int:
+    """Press Ctrl-C once so many bytes are written, and give the exit code."""
     process = _started(source, out)
-    time.sleep(after)
+    part = out.with_name(f"{out.name}.part")
+    while process.poll() is None and not (part.exists() and part.stat().st_size >= after):
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     return process.wait()
 
