@@ -158,11 +158,14 @@ START_IDS = {"llama": 0, "wide": 0, "gpt2": 0, "qwen2": 0, "qwen3": 0, "gemma3":
 """Where each starts: its BOS, or its EOS where it has none."""
 
 
-def bigram(folder: Path, expected: Mapping[tuple[str, str], float], start: str = START) -> Path:
+def bigram(folder: Path, expected: Mapping[tuple[str, str], float], start: str = START, token: str = " ?[^ ]+") -> Path:
     """A model that knows one word back: ``expected[before, word]`` is log P(word | before), given to it as its logits.
 
     What is left of each row's probability goes to words that are not named, so that every row sums to 1. The network
     is a Llama whose only layer adds nothing: the norm of a one-hot embedding selects a row of the output head.
+
+    Args:
+        token: what is one word to it, as a regular expression.
     """
     words = [start, *dict.fromkeys(word for pair in expected for word in pair if word != start), "<rest>", "<rest2>"]
     size = len(words)
@@ -190,7 +193,7 @@ def bigram(folder: Path, expected: Mapping[tuple[str, str], float], start: str =
         model.lm_head.weight.zero_()
         model.lm_head.weight[:, :size] = logprobs.T / math.sqrt(config.hidden_size)
     tokenizer = Tokenizer(models.WordLevel({word: id for id, word in enumerate(words)}, unk_token="<rest>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(" ?[^ ]+"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(token), "isolated")
     return save(model, wrap(tokenizer, start, None), folder)
 
 

@@ -157,7 +157,7 @@ def test_parquet_keeps_its_types(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_tokens_do_not_fit_into_csv(cli: Cli, lines: Path, tmp_path: Path) -> None:
-    assert "token lists do not fit into CSV" in cli("batch", lines, "-o", tmp_path / "out.csv", "--tokens").error
+    assert "a list of tokens does not fit into CSV" in cli("batch", lines, "-o", tmp_path / "out.csv", "--tokens").error
 
 
 class Killed(Exception):

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": {"", "corpus", "encoding", "errors", "files", "journal", "records", "roles", "tables", "views.rows"},
     "ranking": {"errors", "records"},
     "words": {"records"},
-    "tokenization": {"errors", "records"},
+    "tokenization": {"errors", "records", "words"},
     "engine": {"errors", "planning"},
     "decoder": {"planning"},
     "pretrained": {"errors", "planning"},
@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ranking",
         "records",
         "tokenization",
+        "words",
     },
     "show": {
         "catalogue",

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
 
 import typer
 
@@ -20,7 +20,7 @@ from .errors import LmscoreError
 from .records import Measure, Ranking, Reading, Text
 
 if TYPE_CHECKING:
-    from .batch import Job
+    from .batch import Job, Rows
     from .roles import Roles
     from .scorer import Scorer
 
@@ -96,6 +96,8 @@ def score(
     no_tokens: opt.NoTokensOpt = False,
     rank: opt.RankOpt = False,
     entropy: opt.EntropyOpt = False,
+    words: opt.WordsOpt = False,
+    word_correction: opt.WordCorrectionOpt = opt.Correction.on,
     unit: opt.UnitOpt = opt.Unit.nats,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
@@ -114,8 +116,11 @@ def score(
     style = show.Style(
         opt.Format.of(format, json, output), not no_tokens, unit=unit, color=color.wanted, extras=tuple(extras)
     )
+    if words and extras and style.format.is_rows:
+        raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
     rank = style.tokens and (rank or style.format is opt.Format.table)
-    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
+    wording = _wording(words, word_correction)
+    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
     terminal.listen(quiet, verbose)
     source = _begun(_spaced(_texts(texts or [], file, whole, context)))
     with files.output(output, file or files.STDIN) as stream:
@@ -207,6 +212,8 @@ def batch(
     columns: opt.ColumnsOpt = None,
     prefix: opt.PrefixOpt = "",
     tokens: opt.TokensOpt = False,
+    words: opt.NestedWordsOpt = False,
+    rows: opt.RowsOpt = opt.Rows.record,
     rank: opt.RankOpt = False,
     entropy: opt.EntropyOpt = False,
     top: opt.TopTokensOpt = 0,
@@ -227,6 +234,7 @@ def batch(
     parse_special: opt.ParseSpecialOpt = False,
     boundary: opt.BoundaryOpt = opt.Boundary.joint,
     stride: opt.StrideOpt = None,
+    word_correction: opt.WordCorrectionOpt = opt.Correction.on,
     quiet: opt.QuietOpt = False,
     verbose: opt.VerboseOpt = False,
 ) -> None:
@@ -254,8 +262,9 @@ def batch(
         group=group_column,
     )
     source = batches.Source(tuple(inputs), input_format, limit, _shard(shard))
-    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top)
-    job = _job(roles, reading, by.value, bos, on_error.value, columns, prefix, tokens)
+    wording = _wording(words or rows is opt.Rows.word, word_correction)
+    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
+    job = _job(roles, reading, by.value, bos, on_error.value, columns, prefix, (tokens, words), rows.value)
     todo = batches.plan(source, job, output, summary)
     if hint := next(filter(None, map(hints.of_text, todo.first.texts)), None):
         log.warning("%s; --join ' ' puts one there", hint)
@@ -281,6 +290,17 @@ def batch(
         terminal.say("done", f"{done.sentence}{bad}")
     if done.corpus.bad and on_error is opt.OnError.skip:
         raise typer.Exit(1)
+
+
+def _wording(words: bool, correction: opt.Correction) -> Literal["corrected", "plain"] | None:
+    """How words are to be read.
+
+    Raises:
+        typer.BadParameter: they are not, but a correction was named.
+    """
+    if not words and correction is opt.Correction.off:
+        raise typer.BadParameter("--word-correction is about words; give --words too")
+    return None if not words else "corrected" if correction is opt.Correction.on else "plain"
 
 
 @models_app.callback()
@@ -347,20 +367,26 @@ def _job(
     on_error: Any,
     chosen: str | None,
     prefix: str,
-    tokens: bool,
+    lists: tuple[bool, bool],
+    rows: "Rows",
 ) -> "Job":
     """What to do with each record.
 
     Raises:
         typer.BadParameter: it cannot be done, or would do nothing.
     """
-    from .batch import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, Job
+    from .batch import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
+    tokens, words = lists
     extras = tuple(name for name in ("rank", "entropy", "top") if getattr(reading, name))
-    if extras and not tokens:
-        raise typer.BadParameter(f"--{extras[0]} tells of each token; give --tokens too")
+    if extras and not (tokens or (rows == "token" and "top" not in extras)):
+        raise typer.BadParameter(f"--{extras[-1]} tells of each token; give --tokens too")
     if tokens and roles.candidates:
         raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
+    if (words or rows != "record") and roles.candidates:
+        raise typer.BadParameter(f"{'--words' if words else '--rows'} is for texts; candidates have totals alone")
+    if (tokens or words) and rows != "record":
+        raise typer.BadParameter(f"--rows {rows} has a row for each; leave out {'--tokens' if tokens else '--words'}")
     if by != "sum" and not roles.candidates:
         raise typer.BadParameter("--by chooses among candidates; give --candidates-column or --good-column too")
     if by == "pmi" and bos == "none":
@@ -375,12 +401,13 @@ def _job(
     for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
         if not there:
             known.pop(name, None)
-    names = list(known) if chosen is None else [name.strip() for name in chosen.split(",")]
+    all_known = list(known) if rows == "record" else []
+    names = all_known if chosen is None else [name.strip() for name in chosen.split(",")]
     for name in names:
         if name not in known:
             raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
-    added = (*(known[name] for name in dict.fromkeys(names)), *([TOKENS] if tokens else []))
-    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras)
+    added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
+    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras, rows)
 
 
 def _texts(texts: list[str], file: str | None, whole: bool, context: str | None) -> Iterator[Text]:

@@ -22,9 +22,10 @@ from .files import STDIN, name_of
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
 from .roles import Asked, Roles, asked
 from .tables import Format, Position, Row
-from .views.rows import token_object
+from .views.rows import token_object, word_object
 
 OnError = Literal["stop", "skip", "null"]
+Rows = Literal["record", "word", "token"]
 
 BYTES_A_TOKEN = 4
 """About so many, in the texts that most models read: chunks are cut by bytes, before anything is tokenized."""
@@ -59,6 +60,30 @@ RANK_COLUMNS: Mapping[str, Column] = {
     )
 }
 TOKENS = Column("tokens", "tokens")
+WORDS = Column("words", "words")
+PART_COLUMNS: Mapping[Rows, Sequence[Column]] = {
+    "word": (
+        Column("word_index", "count"),
+        Column("word", "string"),
+        Column("word_start", "count"),
+        Column("word_end", "count"),
+        Column("word_num_tokens", "count"),
+        Column("word_logprob", "number"),
+        Column("word_correction", "number"),
+    ),
+    "token": (
+        Column("token_index", "count"),
+        Column("token", "string"),
+        Column("token_start", "count"),
+        Column("token_end", "count"),
+        Column("token_id", "count"),
+        Column("token_logprob", "number"),
+        Column("token_rank", "count"),
+        Column("token_entropy", "number"),
+        Column("token_straddles", "flag"),
+    ),
+}
+"""What a row tells of a word or a token, where it is not of a record: their fields, with what they are in front."""
 
 
 class Scorer(Protocol):
@@ -167,6 +192,8 @@ def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
 def _value(score: Score, column: Column, extras: Sequence[str]) -> Any:
     if column == TOKENS:
         return [token_object(token, extras) for token in score.tokens]
+    if column == WORDS:
+        return [] if score.words is None else list(map(word_object, score.words.items))
     if column.name.startswith("weakest_"):
         return getattr(score.weakest, column.name.removeprefix("weakest_"), None)
     return getattr(score, column.name)
@@ -183,6 +210,7 @@ class Job:
         columns: what is added to each record, by the names of `SCORE_COLUMNS` or `RANK_COLUMNS`.
         prefix: stands before their names.
         extras: which of ``rank``, ``entropy`` and ``top`` tokens have.
+        rows: what a row of the output is; of a word or a token, it repeats what is told of its record.
     """
 
     roles: Roles
@@ -193,11 +221,24 @@ class Job:
     columns: tuple[Column, ...]
     prefix: str = ""
     extras: tuple[str, ...] = ()
+    rows: Rows = "record"
 
     @property
     def added(self) -> list[Column]:
         """The columns by the names that they get."""
-        return [Column(self.prefix + column.name, column.kind) for column in self.columns]
+        return [column for _, column in self.named]
+
+    @property
+    def named(self) -> list[tuple[str, Column]]:
+        """The columns by their own names, each with the one that it becomes."""
+        own = (*self.columns, *self.parts)
+        return [(column.name, Column(self.prefix + column.name, column.kind)) for column in own]
+
+    @property
+    def parts(self) -> list[Column]:
+        """The columns that tell of a word or a token, where a row is one."""
+        left_out = {f"token_{name}" for name in ("rank", "entropy") if name not in self.extras}
+        return [column for column in PART_COLUMNS.get(self.rows, ()) if column.name not in left_out]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +306,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
             work.commit(done, _kept(progress, digest))
             raise LmscoreError(f"{_placed(bad[0])}; {MEND}")
         kept = found if job.on_error == "null" else [outcome for outcome in found if outcome.fault is None]
-        work.write("out", encoder.encode([_filled(outcome, job) for outcome in kept]))
+        work.write("out", encoder.encode([filled for outcome in kept for filled in _filled(outcome, job)]))
         work.write("errors", b"".join(map(_error, bad)))
         done += len(chunk)
         digest = _met(digest, (record.row for record in chunk))
@@ -329,9 +370,22 @@ def _progress(work: journal.Journal) -> Progress:
         raise LmscoreError("the journal is not one that lmscore can read; --restart begins again") from err
 
 
-def _filled(outcome: Outcome, job: Job) -> Filled:
-    found = values(outcome, job)
-    return Filled(outcome.asked.row, {job.prefix + column.name: found.get(column.name) for column in job.columns})
+def _filled(outcome: Outcome, job: Job) -> Iterator[Filled]:
+    """The rows that a record becomes: one, or one for each of its words or tokens."""
+    whole = values(outcome, job)
+    for part in [{}] if job.rows == "record" or outcome.score is None else _parts(outcome.score, job):
+        found = whole | part
+        yield Filled(outcome.asked.row, {column.name: found.get(own) for own, column in job.named})
+
+
+def _parts(score: Score, job: Job) -> Iterator[dict[str, Any]]:
+    """What is told of each word, or of each token."""
+    items: Sequence[Any] = () if score.words is None else score.words.items
+    for item in items if job.rows == "word" else score.tokens:
+        yield {
+            column.name: getattr(item, column.name.removeprefix(f"{job.rows}_"))  # "word" is the word's own text
+            for column in job.parts
+        }
 
 
 def _counted(corpus: Corpus, found: Sequence[Outcome], job: Job) -> Corpus:
@@ -481,8 +535,12 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
         raise LmscoreError("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
     if form is None or form is Format.txt or out.lower().endswith(tables.COMPRESSED):
         raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
-    if TOKENS in job.columns and form in (Format.csv, Format.tsv):
-        raise LmscoreError(f"{out}: token lists do not fit into {form.value.upper()}; write .jsonl or .parquet")
+    lists = [column.name for column in job.columns if column in (TOKENS, WORDS)]
+    if lists and form in (Format.csv, Format.tsv):
+        raise LmscoreError(
+            f"{out}: a list of {lists[0]} does not fit into {form.value.upper()}; write .jsonl or .parquet, "
+            f"or --rows {lists[0].removesuffix('s')}"
+        )
     try:
         places = Places(Path(out).resolve(), None if summary in (None, STDIN) else Path(summary).resolve())
         places.check(source.paths)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal
 from .errors import LmscoreError, one_line
 from .tables import Format, Row
 
-Kind = Literal["number", "count", "string", "flag", "numbers", "tokens"]
+Kind = Literal["number", "count", "string", "flag", "numbers", "tokens", "words"]
 
 ROW_GROUP = 8192
 ROW_GROUP_BYTES = 32 << 20
@@ -259,6 +259,13 @@ def _type(kind: Kind) -> Any:
             *[("entropy", pa.float64()), ("straddles", pa.bool_()), ("top", pa.list_(alternative))],
         ]
     )
+    word = pa.struct(
+        [
+            *[("index", pa.int64()), ("word", pa.string()), ("start", pa.int64()), ("end", pa.int64())],
+            *[("first", pa.int64()), ("num_tokens", pa.int64())],
+            *[("logprob", pa.float64()), ("correction", pa.float64())],
+        ]
+    )
     return {
         "number": pa.float64(),
         "count": pa.int64(),
@@ -266,6 +273,7 @@ def _type(kind: Kind) -> Any:
         "flag": pa.bool_(),
         "numbers": pa.list_(pa.float64()),
         "tokens": pa.list_(token),
+        "words": pa.list_(word),
     }[kind]
 
 

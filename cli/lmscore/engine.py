@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -66,15 +67,21 @@ class Readout:
     rank: int | None = None
     entropy: float | None = None
     top: tuple[tuple[int, float], ...] | None = None
+    among: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to read out beside the log-probability."""
+    """What to read out beside the log-probability.
+
+    Attributes:
+        among: the log-probability that the next token is one of these; none, if they are none.
+    """
 
     rank: bool = False
     entropy: bool = False
     top: int = 0
+    among: frozenset[int] = frozenset()
 
 
 def run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[list[Readout]]:
@@ -160,6 +167,7 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
     ranks: Any = [None] * len(targets)
     entropies: Any = ranks
     tops: Any = ranks
+    masses: Any = ranks
     if kept:
         whole = torch.cat(kept, dim=-1)  # [R, V]
         if wanted.rank:
@@ -171,8 +179,15 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
             best = whole.topk(min(wanted.top, whole.shape[-1]), dim=-1)  # [R, K]
             ids, values = best.indices[rows].tolist(), (best.values - norm[:, None])[rows].tolist()
             tops = [tuple(zip(*alternatives, strict=True)) for alternatives in zip(ids, values, strict=True)]
-    for readout in zip((logit - norm[rows]).tolist(), ranks, entropies, tops, strict=True):
+        if wanted.among:
+            masses = (_logsumexp(whole[:, _index(wanted.among, whole.device)]) - norm)[rows].tolist()
+    for readout in zip((logit - norm[rows]).tolist(), ranks, entropies, tops, masses, strict=True):
         yield Readout(*readout)
+
+
+@lru_cache(maxsize=1)  # the same for every row of a run
+def _index(ids: frozenset[int], device: torch.device) -> Tensor:
+    return torch.tensor(sorted(ids), device=device)
 
 
 def _logsumexp(block: Tensor) -> Tensor:

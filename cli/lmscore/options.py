@@ -20,6 +20,10 @@ class Format(str, Enum):
     tsv = "tsv"
 
     @property
+    def is_rows(self) -> bool:
+        return self in (Format.csv, Format.tsv)
+
+    @property
     def separator(self) -> str:
         """What stands between the fields of a row."""
         return "\t" if self is Format.tsv else ","
@@ -56,6 +60,17 @@ class Measure(str, Enum):
     mean = "mean"
     byte = "byte"
     pmi = "pmi"
+
+
+class Correction(str, Enum):
+    on = "on"
+    off = "off"
+
+
+class Rows(str, Enum):
+    record = "record"
+    word = "word"
+    token = "token"
 
 
 class DType(str, Enum):
@@ -147,6 +162,7 @@ OnErrorOpt = Annotated[
 ]
 
 _COLUMN: dict[str, Any] = {"metavar": "NAME", "rich_help_panel": "Columns"}
+_COLUMN_FLAG: dict[str, Any] = {"metavar": "", "rich_help_panel": "Columns"}
 TextColumnOpt = Annotated[
     str | None, typer.Option("--text-column", help="What to score: text, or the only string, if not given.", **_COLUMN)
 ]
@@ -189,9 +205,7 @@ PrefixOpt = Annotated[
 ]
 TokensOpt = Annotated[
     bool,
-    typer.Option(
-        "--tokens", help="Add each text's tokens, as a list (not in CSV).", rich_help_panel="Columns", **_FLAG
-    ),
+    typer.Option("--tokens", help="Add each text's tokens, as a list (not in CSV).", **_COLUMN_FLAG),
 ]
 SummaryOpt = Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Write the summary as JSON too.")]
 
@@ -268,6 +282,28 @@ TopPlacesOpt = Annotated[
 RankOpt = Annotated[bool, typer.Option("--rank", help="Each token's rank in JSON and CSV too.", **_OUT, **_FLAG)]
 EntropyOpt = Annotated[
     bool, typer.Option("--entropy", help="How open the model was at each place (entropy).", **_OUT, **_FLAG)
+]
+WordsOpt = Annotated[bool, typer.Option("--words", help="Words as well as tokens.", **_OUT, **_FLAG)]
+NestedWordsOpt = Annotated[
+    bool, typer.Option("--words", help="Add each text's words, as a list (not in CSV).", **_COLUMN_FLAG)
+]
+WordCorrectionOpt = Annotated[
+    Correction,
+    typer.Option(
+        "--word-correction",
+        metavar="on|off",
+        help="Whether a word's probability includes that it is over, which the next token shows.",
+        **_TEXT,
+    ),
+]
+RowsOpt = Annotated[
+    Rows,
+    typer.Option(
+        "--rows",
+        metavar="WHAT",
+        help="What a row is: record; or, for R and pandas, word or token, with its record's columns.",
+        rich_help_panel="Columns",
+    ),
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="The same as --format json.", **_OUT, **_FLAG)]
 FormatOpt = Annotated[

@@ -12,6 +12,8 @@ from typing import Literal
 
 Boundary = Literal["joint", "separate"]
 Measure = Literal["sum", "mean", "byte", "pmi"]
+Marks = Literal["beginning", "end", "none"]
+"""What a vocabulary's tokens tell of words: where one begins, where one ends, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Reading:
         rank: also read out each token's rank.
         entropy: also read out the entropy of the distribution each token was drawn from.
         top: also read out this many of the likeliest tokens at each position.
+        words: also add up the tokens of each word: ``corrected`` for what a tokenizer leaves open about where a word
+            ends, or ``plain``.
     """
 
     eos: bool = False
@@ -53,10 +57,13 @@ class Reading:
     rank: bool = False
     entropy: bool = False
     top: int = 0
+    words: Literal["corrected", "plain"] | None = None
 
     def __post_init__(self) -> None:
         if self.boundary not in ("joint", "separate"):
             raise ValueError(f"boundary is 'joint' or 'separate', not {self.boundary!r}")
+        if self.words not in (None, "corrected", "plain"):
+            raise ValueError(f"words is 'corrected', 'plain' or None, not {self.words!r}")
         if self.top < 0 or (self.stride is not None and self.stride < 1):
             raise ValueError("top counts from 0, and a window moves on by at least 1")
 
@@ -107,6 +114,58 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a scored text, the blanks before it included.
+
+    Attributes:
+        index: its place among the text's words, from 0.
+        word: its text.
+        start, end: byte offsets into the UTF-8 text; ``start`` is negative where it begins in the context.
+        first: the index of its first token.
+        num_tokens: how many tokens it is made of.
+        logprob: log P(word | everything before it) in nats: the sum of its tokens', and the correction if that is
+            wanted; None where one of them does not exist.
+        correction: what was added to its tokens' sum, nats: log P(a word begins after it) - log P(a word begins where
+            it does); None where it was not wanted, or the tokens do not tell.
+    """
+
+    index: int
+    word: str
+    start: int
+    end: int
+    first: int
+    num_tokens: int
+    logprob: float | None
+    correction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text's words.
+
+    Attributes:
+        items: in order; every token is in one.
+        corrected: whether their log-probabilities are.
+        marks: what the vocabulary's tokens tell of words.
+    """
+
+    items: tuple[Word, ...]
+    corrected: bool
+    marks: Marks
+
+    @property
+    def total_logprob(self) -> float | None:
+        """The sum over the words that have a log-probability; None where none has."""
+        logprobs = [word.logprob for word in self.items if word.logprob is not None]
+        return math.fsum(logprobs) if logprobs else None
+
+    @property
+    def num_unscored(self) -> int:
+        """How many words have no log-probability."""
+        return sum(word.logprob is None for word in self.items)
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """How a number was got: which weights, at which precision, where, after which start symbol."""
 
@@ -148,6 +207,7 @@ class Score:
         min_context: the fewest tokens that stood before any token whose window did not reach back
             to the beginning; None where nothing was cut off.
         model: how the numbers were got.
+        words: what its tokens add up to word by word, if asked for.
 
     All log-probabilities are in nats. A figure that does not exist (no token was scored, or a
     perplexity beyond float64) is None, never 0.
@@ -159,6 +219,7 @@ class Score:
     windows: int
     min_context: int | None
     model: Provenance
+    words: Words | None = None
 
     @cached_property
     def logprobs(self) -> tuple[float, ...]:

@@ -9,15 +9,16 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import cast, overload
 
 import torch
 
-from . import catalogue, engine, loading, planning, ranking
+from . import catalogue, engine, loading, planning, ranking, words
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
-from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token
+from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Words
 from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
 
 FIRST_LOOK_AHEAD = 512
@@ -38,6 +39,9 @@ MOST_HELD_OF_ONE = 1 << 20
 
 MOST_MADE = 1 << 16
 """Tokens of a text that are all made at once."""
+
+ASKED_BEHIND = 0
+"""Any id will do behind a text, where only what the model expects there is asked for."""
 
 
 def unheard(done: int, total: int) -> None:
@@ -78,6 +82,11 @@ class _Found:
         self.readouts.extend(readouts if more else ())
         self.windows += 1
         self.min_context = min((n for n in (behind, self.min_context) if n is not None), default=None)
+
+    def drop_last(self) -> engine.Readout:
+        """Forget the last token, and give what was read out of it."""
+        self.logprobs.pop()
+        return self.readouts.pop()
 
 
 class _Tokens(Sequence[Token]):
@@ -303,7 +312,8 @@ class Scorer:
         return tokenized
 
     def _score_block(self, block: Sequence[_Prepared], reading: Reading, tick: Tick) -> Iterator[Score]:
-        wanted = engine.Wanted(reading.rank, reading.entropy, reading.top)
+        among = self._openers if reading.words == "corrected" else frozenset()
+        wanted = engine.Wanted(reading.rank, reading.entropy, reading.top, among)
         found = [_Found() for _ in block]
         done, total = 0, sum(len(prepared.tokenized.pieces) for prepared in block)
 
@@ -319,7 +329,7 @@ class Scorer:
                 found[at].add(own, wanted != engine.Wanted(), window.first - start if window.cut else None)
         tick(total, total)
         for prepared, of_text in zip(block, found, strict=True):
-            yield self._assemble(prepared, of_text)
+            yield self._assemble(prepared, of_text, reading)
 
     def _windows(self, block: Sequence[_Prepared], reading: Reading) -> Iterator[list[tuple[int, planning.Window]]]:
         """The windows of all texts, each with its text's place in the block, as many together as may be held."""
@@ -329,6 +339,8 @@ class Scorer:
         for at, prepared in enumerate(block):
             context = prepared.tokenized.context
             ids = (*context, *prepared.tokenized.pieces.ids)
+            if reading.words == "corrected":
+                ids = (*ids, ASKED_BEHIND)
             for window in planning.windows(start, ids, len(context), self._network.limit, reading.stride):
                 together.append((at, window))
                 held += len(window.ids)
@@ -338,8 +350,9 @@ class Scorer:
         if together:
             yield together
 
-    def _assemble(self, prepared: _Prepared, found: _Found) -> Score:
+    def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
+        behind = found.drop_last().among if reading.words == "corrected" else None
         tokens = _Tokens(pieces, found, self._alternatives)
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
@@ -354,7 +367,25 @@ class Scorer:
             windows=max(found.windows, 1),
             min_context=found.min_context,
             model=self.provenance,
+            words=self._words(prepared, tokens, found, behind) if reading.words else None,
         )
+
+    def _words(self, prepared: _Prepared, tokens: Sequence[Token], found: _Found, behind: float | None) -> Words:
+        """The text's words; corrected if it is known how probable one begins behind the text."""
+        openings = None
+        if behind is not None:
+            unscored = [None] * (len(tokens) - len(found.readouts))
+            context = prepared.tokenized.context
+            within = bool(context) and not words.ends(self._tokenizer.spelling(context[-1]))
+            masses = [*unscored, *(readout.among for readout in found.readouts), behind]
+            openings = words.Openings(self._tokenizer.openers, masses, within)
+        items = tuple(words.words(prepared.text.text, tokens, openings))
+        return Words(items, openings is not None, self._tokenizer.marks)
+
+    @cached_property
+    def _openers(self) -> frozenset[int]:
+        """Those tokens that begin a word, of the ones that the model knows."""
+        return frozenset(id for id in self._tokenizer.openers if id < self._network.vocabulary)
 
     def _alternatives(self, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
         """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""

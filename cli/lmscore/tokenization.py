@@ -16,8 +16,9 @@ from functools import cached_property
 from itertools import accumulate, islice, takewhile
 from typing import Any, overload
 
+from . import words
 from .errors import LmscoreError, RecordError
-from .records import Reading, Text
+from .records import Marks, Reading, Text
 
 log = logging.getLogger(__name__)
 
@@ -213,6 +214,26 @@ class Tokenizer:
             ends = list(accumulate(map(len, spelled)))
             return _Cut.of(ids, zip([0, *ends], ends, strict=False))
         return _Cut.of(ids, _found(text, spelled, encoding.offsets))
+
+    @cached_property
+    def openers(self) -> frozenset[int]:
+        """The tokens that begin a word: those that begin with a blank, and symbols, which end what stands before.
+
+        A symbol for what is unknown may stand anywhere in a word.
+        """
+        unknown = getattr(self._backend.model, "unk_token", None)
+        symbols = {id for id, token in self._added.items() if token.special and token.content != unknown}
+        ends = {id for id in (self.bos, self.eos) if id is not None}
+        return frozenset(symbols | ends | {id for id in self._vocabulary if words.begins(self.spelling(id))})
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What this vocabulary's tokens tell of words."""
+        return words.marks(self.spelling(id) for id in self._vocabulary if id not in self._added)
+
+    @cached_property
+    def _vocabulary(self) -> list[int]:
+        return list(self._backend.get_vocab(with_added_tokens=True).values())
 
     def spelling(self, id: int) -> bytes:
         """The bytes that a token spells, whatever its neighbours."""

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from .. import __version__
 from ..catalogue import Holding
 from ..corpus import Corpus, Hits
-from ..records import Candidate, Measure, Provenance, Ranking, Score, Token
+from ..records import Candidate, Measure, Provenance, Ranking, Score, Token, Word
 
 
 def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()) -> dict[str, Any]:
@@ -28,9 +28,26 @@ def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()
         "perplexity": score.perplexity,
         "bits_per_byte": score.bits_per_byte,
         **_counts(score, tokens, extras),
+        **_words(score),
         "model": asdict(score.model),
         "lmscore_version": __version__,
     }
+
+
+def _words(score: Score) -> dict[str, Any]:
+    """What is told of words where they were asked for."""
+    if score.words is None:
+        return {}
+    return {
+        "words": list(map(word_object, score.words.items)),
+        "word_correction": score.words.corrected,
+        "word_marks": score.words.marks,
+    }
+
+
+def word_object(word: Word) -> dict[str, Any]:
+    """A word's fields."""
+    return asdict(word)
 
 
 def ranking_object(ranking: Ranking, tokens: bool = True, top: int | None = None) -> dict[str, Any]:
@@ -179,8 +196,13 @@ def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str
 
 
 def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """A row for each token, numbered by text; or, without tokens, a row for each text, the text itself last."""
+    """A row for each token, numbered by text; or for each word, where they were asked for; or, without tokens, for each
+    text, the text itself last."""
     for number, score in enumerate(scores):
+        if score.words is not None:
+            for word in score.words.items:
+                yield {"text_index": number, **word_object(word), **_provenance(score)}
+            continue
         if not tokens:
             flat = score_object(score, tokens=False)
             del flat["model"]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import regex
 from rich import box
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from ..catalogue import Holding
-from ..records import Alternative, Candidate, Measure, Ranking, Score, Token
+from ..records import Alternative, Candidate, Measure, Ranking, Score, Token, Word, Words
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .units import Unit
 
@@ -49,7 +50,8 @@ def score_view(score: Score, page: Page, tokens: bool = True) -> RenderableType:
     body = _score_table(score, page) if tokens and fits else Line(shorten(spell_text(score.text), 200))
     left_out = f"{len(score.tokens):,} tokens are too many for a table; --json and --format csv list them"
     said = [] if fits or not tokens else [Line(left_out)]
-    return Group(*context, body, *said, *_score_footer(score, page), _provenance(score))
+    words = [] if score.words is None else _words(score.words, page)
+    return Group(*context, body, *said, *words, *_score_footer(score, page), _provenance(score))
 
 
 MOST_ROWS = 20_000
@@ -80,6 +82,64 @@ def _score_table(score: Score, page: Page) -> Table:
         for other in token.top or ():
             table.add_row("", *_alternative_cells(other, page), style="dim")
     return table
+
+
+def _words(words: Words, page: Page) -> Iterator[RenderableType]:
+    """A row for each word, and below it how its figure was got."""
+    yield Line("")
+    if len(words.items) <= MOST_ROWS:
+        yield _word_table(words, page)
+    else:
+        yield Line(f"{len(words.items):,} words are too many for a table; --json and --format csv list them")
+    yield from map(Line, _word_notes(words))
+    yield Line("")
+
+
+def _word_table(words: Words, page: Page) -> Table:
+    scored = [word for word in words.items if word.logprob is not None]
+    weakest = min(scored, key=lambda word: word.logprob or 0.0, default=None)
+    table = _table(page)
+    table.add_column("word", overflow="fold", min_width=5)
+    columns = ["logprob" if page.unit is Unit.nats else page.unit.value, "prob"]
+    for head in ["tokens", *columns, *(["correction"] if words.corrected else []), ""]:
+        table.add_column(head, justify="right" if head else "left", no_wrap=True)
+    for word in words.items:
+        style = _colour(word.logprob)
+        table.add_row(
+            Line(shorten(spell_bytes(word.word.encode()), 200), style),
+            str(word.num_tokens),
+            Line("unscored" if word.logprob is None else f"{page.unit.of(word.logprob):.4f}", style),
+            Line("" if word.logprob is None else _probability(word.logprob), style),
+            *([_correction(word, page)] if words.corrected else []),
+            Line(page.weakest if word is weakest else "", "bold"),
+        )
+    return table
+
+
+def _correction(word: Word, page: Page) -> str:
+    return "" if word.correction is None else f"{page.unit.of(word.correction):+.4f}"
+
+
+def _word_notes(words: Words) -> Iterator[str]:
+    """Which figure it is that stands beside a word, and where words are not what they seem."""
+    if not words.corrected:
+        yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
+    elif words.marks == "end":
+        yield "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
+    else:
+        yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
+    if words.marks == "none":
+        yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
+    if words.corrected and (lost := sum(word.correction is None for word in words.items)):
+        yield f"{lost} of them cannot be corrected, since the tokens spell something else than the text."
+    if any(UNSPACED.search(word.word) for word in words.items):
+        yield "A script without blanks between words: what stands here as a word may be several."
+
+
+UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}][\p{L}\p{M}]{3}"
+)
+"""Letters in a row, of a script whose words nothing parts."""
 
 
 def _token_cells(token: Token, score: Score, page: Page, entropy: bool) -> Iterator[RenderableType]:
