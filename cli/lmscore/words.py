@@ -59,12 +59,13 @@ def words(text: str, tokens: Sequence[Token], openings: Openings | None) -> Iter
     groups = list(grouped(tokens))
     for index, group in enumerate(groups):
         correction = None
-        if openings is not None:
+        logprobs = [token.logprob for token in group if token.logprob is not None]
+        known = len(logprobs) == len(group)
+        if openings is not None and known:
             before = groups[index - 1][-1] if index else None
             after = groups[index + 1][0] if index + 1 < len(groups) else None
             correction = _correction(before, group, after, openings)
-        logprobs = [token.logprob for token in group if token.logprob is not None]
-        known = len(logprobs) == len(group) and (openings is None or correction is not None)
+            known = correction is not None
         yield Word(
             index=index,
             word=data[max(group[0].start, 0) : group[-1].end].decode("utf-8", "backslashreplace") or group[-1].token,

@@ -130,8 +130,8 @@ def _word_notes(words: Words) -> Iterator[str]:
         yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
     if words.marks == "none":
         yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
-    if words.corrected and (lost := sum(word.correction is None for word in words.items)):
-        yield f"{lost} of them cannot be corrected, since the tokens spell something else than the text."
+    if lost := words.num_unscored:
+        yield f"{lost} without a figure: a token of theirs is unscored, or spells something else than the text."
     if any(UNSPACED.search(word.word) for word in words.items):
         yield "A script without blanks between words: what stands here as a word may be several."
 
