@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": {"", "corpus", "encoding", "errors", "files", "journal", "records", "roles", "tables", "views.rows"},
     "ranking": {"errors", "records"},
     "words": {"records"},
+    "alignment": set(),
+    "comparison": {"alignment", "ranking", "records", "words"},
     "tokenization": {"errors", "records", "words"},
     "engine": {"errors", "planning"},
     "decoder": {"planning"},
@@ -68,6 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "options",
         "records",
         "terminal",
+        "views.diff",
         "views.rows",
         "views.summary",
         "views.table",
@@ -76,7 +79,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "views": set(),
     "views.glyphs": set(),
     "views.units": set(),
-    "views.rows": {"", "catalogue", "corpus", "records"},
+    "views.rows": {"", "catalogue", "comparison", "corpus", "records"},
+    "views.diff": {
+        *("alignment", "comparison", "records", "views.glyphs", "views.scale", "views.spans", "views.table"),
+    },
     "views.scale": set(),
     "views.spans": {"records", "views.glyphs"},
     "views.summary": {"corpus", "records", "views.glyphs", "views.table"},
@@ -85,7 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "terminal": {"download", "interrupt", "views.glyphs"},
 }
 MAY_IMPORT_FOREIGN = {
-    "rich": {"terminal", "views.summary", "views.table"},
+    "rich": {"terminal", "views.diff", "views.summary", "views.table"},
     "pyarrow": {"encoding", "tables"},
     "typer": {"app", "options"},
     "torch": {"engine", "decoder", "pretrained", "scorer", "loading", "conversion"},
@@ -152,7 +158,16 @@ def test_the_public_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["score", "--help"], ["rank", "--help"], ["batch", "--help"], ["models"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["score", "--help"],
+        ["rank", "--help"],
+        ["diff", "--help"],
+        ["batch", "--help"],
+        ["models"],
+        ["--version"],
+    ],
 )
 def test_help_models_and_version_load_neither_torch_nor_transformers(arguments: list[str]) -> None:
     code = (
@@ -182,7 +197,7 @@ def test_every_command_option_and_argument_has_help(name: str) -> None:
 
 
 def test_the_commands() -> None:
-    expected = {"", " score", " rank", " batch", " models", " models pull", " models remove"}
+    expected = {"", " score", " rank", " diff", " batch", " models", " models pull", " models remove"}
     assert {name.removeprefix("lmscore") for name in COMMANDS} == expected
 
 

@@ -34,7 +34,7 @@ def test_a_command_prints_what_readme_says(example: readme.Example) -> None:
 
 def test_readme_shows_the_usage_of_every_command() -> None:
     shown = {example.command.strip() for example in EXAMPLES}
-    assert {f"lmscore {command}--help" for command in ("", "score ", "rank ", "batch ", "models ")} <= shown
+    assert {f"lmscore {command}--help" for command in ("", "score ", "rank ", "diff ", "batch ", "models ")} <= shown
 
 
 def test_readme_gives_exactly_the_two_set_up_commands() -> None:

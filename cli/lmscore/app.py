@@ -6,9 +6,12 @@ Knows everyone; computes nothing.
 import contextlib
 import gc
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
 
@@ -17,7 +20,7 @@ import typer
 from . import __version__, catalogue, download, files, hints, show, terminal
 from . import options as opt
 from .errors import LmscoreError
-from .records import Measure, Ranking, Reading, Text
+from .records import Measure, Ranking, Reading, Score, Text
 
 if TYPE_CHECKING:
     from .batch import Job, Rows
@@ -193,6 +196,55 @@ def rank(
         with terminal.pace(quiet) as pace:
             rankings = scorer.rankings(groups, by.value, reading, tick=show.ticks(pace))
             show.rankings(_timed(rankings, _tokens_of), stream, style)
+
+
+@app.command()
+def diff(
+    texts: opt.ComparedArg = None,
+    context: opt.ContextOpt = None,
+    model: opt.ModelsOpt = None,
+    revision: opt.RevisionOpt = None,
+    trust_remote_code: opt.TrustOpt = False,
+    dtype: opt.DTypeOpt = opt.DType.auto,
+    device: opt.DeviceOpt = opt.Device.auto,
+    threads: opt.ThreadsOpt = None,
+    bos: opt.BosOpt = None,
+    eos: opt.EosOpt = False,
+    parse_special: opt.ParseSpecialOpt = False,
+    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    stride: opt.StrideOpt = None,
+    json: opt.JsonOpt = False,
+    format: opt.FormatOpt = None,
+    view: opt.ComparedViewOpt = None,
+    unit: opt.UnitOpt = opt.Unit.nats,
+    output: opt.OutOpt = None,
+    color: opt.ColorOpt = opt.Color.auto,
+    quiet: opt.QuietOpt = False,
+    verbose: opt.VerboseOpt = False,
+) -> None:
+    """Compare two texts, or one under two models: where they differ, word by word, and what decides.
+
+    - `lmscore diff "The keys are" "The keys is"`
+
+    - `lmscore diff " are" " is" --context "The keys to the cabinet" --view heat`
+
+    - `lmscore diff "The keys are" -m smollm2 -m ./my-model --json | jq .difference`
+    """
+    from . import comparison
+
+    style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted)
+    if view is not None and style.format is not opt.Format.table:
+        raise typer.BadParameter(f"--view is for people, and what is written is {style.format.value}; leave one out")
+    reading = Reading(eos, parse_special, boundary.value, stride)
+    terminal.listen(quiet, verbose)
+    models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
+    source = list(_spaced(_compared(texts or [], models, context)))
+    with files.output(output, files.STDIN) as stream:
+        chosen = dict(revision=revision, trust_remote_code=trust_remote_code, dtype=dtype.value, bos=bos)
+        opened = partial(_open, quiet, device=device.value, threads=threads, **chosen)
+        first, second = _scored_by(models, source, reading, opened, quiet)
+        compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
+        show.comparison(compare(first, second), stream, style, view or opt.View.table)
 
 
 @app.command()
@@ -435,6 +487,32 @@ def _texts(texts: list[str], file: str | None, whole: bool, context: str | None)
     return files.whole_text(file, context) if whole else files.texts_from_file(file, context)
 
 
+def _compared(texts: list[str], models: Sequence[str], context: str | None) -> Iterator[Text]:
+    """The two texts to compare under one model, or the one to compare under two.
+
+    Raises:
+        typer.BadParameter: there are more or fewer.
+    """
+    if (len(texts), len(models)) not in ((2, 1), (1, 2)):
+        raise typer.BadParameter(
+            f"{len(texts)} text{'s' * (len(texts) != 1)} and {len(models)} model{'s' * (len(models) != 1)}: "
+            "give two texts, or one and --model twice"
+        )
+    if texts.count(files.STDIN) > 1:
+        raise typer.BadParameter("- stands for standard input, which can be one of the texts, not both")
+    for slip in hints.of_arguments(texts, "- and < read it"):
+        log.warning("%s", slip)
+    given = [
+        next(files.whole_text(text, context))
+        if text == files.STDIN
+        else Text(text, context, f"text {index + 1}", index)
+        for index, text in enumerate(texts)
+    ]
+    if hint := hints.of_pair(given):
+        log.warning("%s", hint)
+    yield from given
+
+
 def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
     """The groups of candidates in a file.
 
@@ -469,6 +547,19 @@ def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
         for hint in hints.of_group(group):
             log.warning("%s", hint)
         yield group
+
+
+def _scored_by(
+    models: Sequence[str], texts: Sequence[Text], reading: Reading, opened: "Callable[..., Scorer]", quiet: bool
+) -> Iterator[Score]:
+    """Score the texts under each model in turn; each is let go of before the next is loaded."""
+    for name in models:
+        scorer = opened(model=name)
+        with terminal.pace(quiet) as pace:
+            scores = _timed(scorer.scores(texts, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
+            # A score's tokens are made when they are looked at, and hold on to the model until then.
+            yield from (replace(score, tokens=tuple(score.tokens)) for score in scores)
+        del scorer
 
 
 def _open(quiet: bool, **chosen: Any) -> "Scorer":

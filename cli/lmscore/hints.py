@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from .records import Text
 
 
-def of_arguments(texts: Iterable[str]) -> Iterator[str]:
-    """A line for each text of the command line that is a file's name."""
+def of_arguments(texts: Iterable[str], reader: str = "--file reads it") -> Iterator[str]:
+    """A line for each text of the command line that is a file's name, and what would read the file."""
     for text in texts:
         if os.path.isfile(text):
-            yield f"{text} is scored as a text, though a file has that name; --file reads it"
+            yield f"{text} is scored as a text, though a file has that name; {reader}"
 
 
 def of_text(text: Text) -> str | None:
@@ -19,6 +19,14 @@ def of_text(text: Text) -> str | None:
         return None
     before, after = (text.context or "").split()[-1], text.text.split()[0]
     return f'{text.origin}: no space stands between the context and this ("{before}{after}")'
+
+
+def of_pair(texts: Sequence[Text]) -> str | None:
+    """A line if of several texts to compare only one ends in a line end."""
+    ended = [text for text in texts if text.text.endswith("\n")]
+    if not ended or len(ended) == len(texts):
+        return None
+    return f"{ended[0].origin}: its last line end is compared too; printf '%s' gives a text without one"
 
 
 def of_group(group: Sequence[Text]) -> Iterator[str]:

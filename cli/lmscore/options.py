@@ -10,7 +10,19 @@ from .catalogue import DEFAULT_MODEL
 from .tables import Format as TableFormat
 from .views.units import Unit
 
-__all__ = ["Boundary", "Color", "DType", "Device", "Format", "InputFormat", "Measure", "OnError", "TableFormat", "Unit"]
+__all__ = [
+    "Boundary",
+    "Color",
+    "DType",
+    "Device",
+    "Format",
+    "InputFormat",
+    "Measure",
+    "OnError",
+    "TableFormat",
+    "Unit",
+    "View",
+]
 
 
 class Format(str, Enum):
@@ -73,6 +85,12 @@ class Rows(str, Enum):
     token = "token"
 
 
+class View(str, Enum):
+    table = "table"
+    heat = "heat"
+    both = "both"
+
+
 class DType(str, Enum):
     auto = "auto"
     float32 = "float32"
@@ -133,6 +151,13 @@ JoinOpt = Annotated[
         metavar="TEXT",
         help="What to put between a context and what follows: a space, say.",
         show_default=False,
+    ),
+]
+
+ComparedArg = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TEXT", help="Two texts, or one and --model twice; - is stdin as one text.", show_default=False
     ),
 ]
 
@@ -217,6 +242,17 @@ ModelOpt = Annotated[
         metavar="MODEL",
         envvar="LMSCORE_MODEL",
         help="A name from `lmscore models`, a hub id, a folder with safetensors, or a .gguf file.",
+        **_MODEL,
+    ),
+]
+ModelsOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="As for `lmscore score`; twice, to compare two. If not given: LMSCORE_MODEL, else smollm2.",
+        show_default=False,
         **_MODEL,
     ),
 ]
@@ -319,6 +355,15 @@ NoTokensOpt = Annotated[bool, typer.Option("--no-tokens", help="Only the totals,
 UnitOpt = Annotated[
     Unit,
     typer.Option("--unit", metavar="UNIT", help="nats, bits, log10: for tables; JSON and CSV are nats.", **_OUT),
+]
+ComparedViewOpt = Annotated[
+    View | None,
+    typer.Option(
+        "--view",
+        metavar="VIEW",
+        help="table; heat, the second text coloured by the difference; both. table if not given.",
+        **_OUT,
+    ),
 ]
 OutOpt = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write a whole file, or none.", **_OUT)

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from .batch import Progress, Report
+    from .comparison import Comparison
     from .views import table
 
 LONG = 20_000
 """So many tokens take a while by themselves."""
 
-Record = TypeVar("Record", Score, Ranking)
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,19 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
         _tables(stream, style, records, lambda ranking, page: table.ranking_view(ranking, page, style.top))
     else:
         rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
+
+
+def comparison(record: "Comparison", stream: TextIO, style: Style, view: opt.View) -> None:
+    """Write what two scores have apart; `view` is for where the format is a table."""
+    from .views import diff, rows
+
+    if style.format is opt.Format.json:
+        rows.write_json(stream, [rows.comparison_object(record)])
+    elif style.format is opt.Format.table:
+        table, heat = view is not opt.View.heat, view is not opt.View.table
+        _tables(stream, style, [record], lambda record, page: diff.comparison_view(record, page, table, heat))
+    else:
+        rows.write_rows(stream, rows.comparison_rows(record), style.format.separator)
 
 
 def progress(pace: terminal.Pace) -> "Report":

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..catalogue import Holding
+from ..comparison import Comparison, Place, Stretch
 from ..corpus import Corpus, Hits
 from ..records import Candidate, Measure, Provenance, Ranking, Score, Token, Word
 
@@ -119,6 +120,55 @@ def token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in EXTRAS or name in extras}
 
 
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as the object that ``lmscore diff --json`` prints."""
+    decides = comparison.decides
+    return {
+        "by": comparison.by,
+        "context": comparison.first.context,
+        "difference": comparison.difference,
+        "difference_at_same": comparison.at_same,
+        "winner": comparison.winner,
+        "tied": comparison.tied,
+        "decides": decides and _place_object(decides, tokens=False),
+        "widest": [place.index for place in comparison.widest()],
+        "sides": [
+            {
+                "text": score.text,
+                "total_logprob": total,
+                "bits_per_byte": bits,
+                "num_tokens": score.num_tokens,
+                "num_unscored": score.num_unscored,
+                "windows": score.windows,
+                "min_context": score.min_context,
+                "model": asdict(score.model),
+            }
+            for score, total, bits in zip(
+                (comparison.first, comparison.second), comparison.totals, comparison.bits_per_byte, strict=True
+            )
+        ],
+        "num_places": len(comparison.places),
+        "num_uncompared": len(comparison.places) - len(comparison.compared),
+        "places": [_place_object(place) for place in comparison.places],
+        "lmscore_version": __version__,
+    }
+
+
+def _place_object(place: Place, tokens: bool = True) -> dict[str, Any]:
+    return {
+        "index": place.index,
+        "same": place.same,
+        "difference": place.difference,
+        "first": _stretch_object(place.first, tokens),
+        "second": _stretch_object(place.second, tokens),
+    }
+
+
+def _stretch_object(stretch: Stretch, tokens: bool) -> dict[str, Any]:
+    fields = {"text": stretch.text, "start": stretch.start, "end": stretch.end, "logprob": stretch.logprob}
+    return fields | ({"tokens": [token_object(token, ()) for token in stretch.tokens]} if tokens else {})
+
+
 def summary_object(corpus: Corpus, seconds: float, model: Provenance) -> dict[str, Any]:
     """What a dataset adds up to, as the object that ``lmscore batch --summary`` writes."""
     return {
@@ -224,6 +274,19 @@ def ranking_rows(rankings: Iterable[Ranking], top: int | None = None) -> Iterato
             text, weakest = (flat.pop(name) for name in ("text", "weakest"))
             told = {"group_index": number, "by": ranking.by, **flat, **_flat_weakest(weakest)}
             yield {**told, **_provenance(candidate.score), "context": ranking.context, "text": text}
+
+
+def comparison_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """A row for each place."""
+    for place in comparison.places:
+        row: dict[str, Any] = {"index": place.index, "same": place.same, "difference": place.difference}
+        for side, stretch, score in (
+            ("first", place.first, comparison.first),
+            ("second", place.second, comparison.second),
+        ):
+            told = {**_stretch_object(stretch, tokens=False), "num_tokens": len(stretch.tokens), **_provenance(score)}
+            row |= {f"{side}_{name}": value for name, value in told.items()}
+        yield row
 
 
 def _flat_weakest(weakest: Mapping[str, Any] | None) -> dict[str, Any]:

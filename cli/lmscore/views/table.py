@@ -178,7 +178,7 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
         f"{score.num_tokens} token{'s' * (score.num_tokens != 1)}",
         *([f"{score.num_unscored} unscored"] if score.num_unscored else []),
     ]
-    yield from (Line(line, "bold") for line in _filled(figures, page.width))
+    yield from (Line(line, "bold") for line in filled(figures, page.width))
     if (weakest := score.weakest) is not None and weakest.logprob is not None:
         share = "" if score.weakest_share is None else f", {score.weakest_share:.1%} of the total"
         yield Line(
@@ -187,10 +187,10 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
         )
     if any(token.straddles for token in score.tokens):
         yield Line(f"A token marked {page.straddles} also holds the end of the context; it is scored with the text.")
-    yield from _cut(score)
+    yield from cut(score)
 
 
-def _cut(score: Score) -> Iterator[Line]:
+def cut(score: Score) -> Iterator[Line]:
     """Says so where a token did not see all that stands before it."""
     if score.min_context is not None:
         windows = f"in {score.windows} overlapping windows" if score.windows > 1 else "without its beginning"
@@ -200,7 +200,7 @@ def _cut(score: Score) -> Iterator[Line]:
         )
 
 
-def _filled(figures: Sequence[str], width: int) -> Iterator[str]:
+def filled(figures: Sequence[str], width: int) -> Iterator[str]:
     """Figures in lines of at most `width` columns; none is torn from its unit."""
     line = ""
     for figure in figures:
@@ -307,8 +307,8 @@ def _verdict(ranking: Ranking) -> Iterator[Line]:
                 f"By {' and '.join(measures)} another would win: {shorten(spell_text(winner.score.text), 60)} "
                 f"(here in place {winner.place})."
             )
-    if cut := [candidate.score for candidate in ranking.candidates if candidate.score.min_context is not None]:
-        yield from _cut(cut[0])
+    if shortened := [candidate.score for candidate in ranking.candidates if candidate.score.min_context is not None]:
+        yield from cut(shortened[0])
 
 
 def holdings_view(holdings: Sequence[Holding], cache: Path) -> RenderableType:
