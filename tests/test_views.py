@@ -306,6 +306,7 @@ def test_on_a_terminal_nothing_is_wider_than_it(
     for words in (
         ["score", long, "--top", "3", "--entropy", "--context", "It is"],
         ["rank", str(tmp_path / "c.txt"), "--context", "It is", "--by", "pmi"],
+        ["diff", long, f"Supercalifragilisticexpialidocious {long}", "--context", "It is ", "--view", "both"],
         ["models"],
     ):
         child = pexpect.spawn(
