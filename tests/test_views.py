@@ -1,5 +1,6 @@
 """What is written, for people: tables that fit, that say what they show, and that nothing in a text can act on."""
 
+import math
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from rich.console import Console
 from lmscore.ranking import rank
 from lmscore.records import Alternative, Provenance, Score, Token
 from lmscore.views import glyphs
-from lmscore.views.table import Page, ranking_view, score_view
+from lmscore.views.table import Page, ranking_view, score_view, surprisal_bar
 from lmscore.views.units import Unit
 
 from .cli import Cli, environment
@@ -82,6 +83,30 @@ def test_a_score_fits_its_page_and_cuts_no_figure(width: int, unit: Unit) -> Non
     assert shown.count("…") == 1, "no figure is cut: only the context is"
 
 
+@pytest.mark.parametrize(
+    ("bits", "bar"),
+    [(0, ""), (0.1, ""), (0.25, "▏"), (1, "▌"), (2, "█"), (3.5, "█▊"), (15.9, "████████"), (99, "████████")],
+)
+def test_a_bar_is_two_bits_a_column(bits: float, bar: str) -> None:
+    assert surprisal_bar(-bits * math.log(2)) == bar
+    assert surprisal_bar(1e-9) == ""
+
+
+@pytest.mark.parametrize("width", range(60, 100))
+@pytest.mark.parametrize("entropy", [None, 11.763])
+@pytest.mark.parametrize("straddles", [False, True])
+def test_a_bar_is_there_where_it_cuts_nothing(width: int, entropy: float | None, straddles: bool) -> None:
+    score = scored((" antidisestablishmentarianism", -103.123456), rank=123456, entropy=entropy, context="c")
+    score = replace(score, tokens=tuple(replace(token, straddles=straddles, index=19999) for token in score.tokens))
+    lines = printed(score_view(score, Page(width, terminal=True)), width)
+    shown = "\n".join(lines)
+    assert max(map(cell_len, lines)) <= width
+    assert "…" not in shown
+    assert ("████████" in shown) == (width >= (90 if entropy and straddles else 76))
+    if width >= 76:
+        assert "← weakest" in shown
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 @pytest.mark.parametrize("by", ["sum", "pmi"])
 def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None:
@@ -105,11 +130,11 @@ def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None
 def test_a_score_s_table_says_all_there_is_to_say() -> None:
     shown = "\n".join(printed(score_view(scored(("The", None), (" cat", -9.0752), ("s", -0.25)), Page()), 80))
     assert [line.split() for line in shown.splitlines()[:5]] == [
-        ["#", "token", "id", "logprob", "prob", "rank"],
+        ["#", "token", "id", "logprob", "prob", "rank", "surprisal"],
         ["<|endoftext|>", "0", "given"],
         ["0", "The", "120000", "unscored"],
-        ["1", "␣cat", "120001", "-9.0752", "1.1e-04", "←", "weakest"],
-        ["2", "s", "120002", "-0.2500", "0.7788"],
+        ["1", "␣cat", "120001", "-9.0752", "1.1e-04", "██████▌", "←", "weakest"],
+        ["2", "s", "120002", "-0.2500", "0.7788", "▏"],
     ]
     assert "total -9.3252 nats  mean -4.6626  perplexity 105.9" in shown
     assert "2 tokens  1 unscored" in shown
@@ -255,7 +280,7 @@ def test_what_is_piped_is_plain_and_ends_no_line_in_blanks(cli: Cli) -> None:
 def test_a_terminal_too_narrow_for_the_figures_gets_them_all_the_same(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = cli("score", "The cat").out.split("total")[0]
+    wide = re.sub("surprisal|[█-▏]", "", cli("score", "The cat").out.split("total")[0])
     monkeypatch.setenv("COLUMNS", "12")
     narrow = cli("score", "The cat").out.split("total")[0]
     assert narrow.split() == wide.replace("weakest", "").split()

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -102,6 +103,9 @@ def score(
     words: opt.WordsOpt = False,
     word_correction: opt.WordCorrectionOpt = opt.Correction.on,
     unit: opt.UnitOpt = opt.Unit.nats,
+    view: opt.ViewOpt = None,
+    explain: opt.ExplainOpt = 0,
+    svg: opt.SvgOpt = None,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
     quiet: opt.QuietOpt = False,
@@ -115,18 +119,27 @@ def score(
 
     - `lmscore score --json --file lines.txt | jq .perplexity`
     """
-    extras = [name for name, asked in (("rank", rank), ("entropy", entropy), ("top", top > 0)) if asked]
+    extras = tuple(name for name, asked in (("rank", rank), ("entropy", entropy), ("top", top > 0)) if asked)
     style = show.Style(
-        opt.Format.of(format, json, output), not no_tokens, unit=unit, color=color.wanted, extras=tuple(extras)
+        opt.Format.of(format, json, output),
+        not no_tokens,
+        unit=unit,
+        color=color.wanted,
+        extras=extras,
+        likeliest=top,
+        view=view or opt.View.table,
+        explain=explain,
     )
+    _check(style, view=view, explain=explain, svg=svg)
     if words and extras and style.format.is_rows:
         raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
     rank = style.tokens and (rank or style.format is opt.Format.table)
     wording = _wording(words, word_correction)
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
+    reading = show.needed(style, reading)
     terminal.listen(quiet, verbose)
     source = _begun(_spaced(_texts(texts or [], file, whole, context)))
-    with files.output(output, file or files.STDIN) as stream:
+    with files.output(output, file or files.STDIN) as stream, _picture(svg, output, file) as picture:
         scorer = _open(
             quiet,
             model=model,
@@ -139,7 +152,7 @@ def score(
         )
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
-            show.scores(scores, stream, style)
+            show.scores(scores, stream, style, picture)
 
 
 @app.command()
@@ -165,6 +178,8 @@ def rank(
     format: opt.FormatOpt = None,
     no_tokens: opt.NoTokensOpt = False,
     unit: opt.UnitOpt = opt.Unit.nats,
+    view: opt.ViewOpt = None,
+    svg: opt.SvgOpt = None,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
     quiet: opt.QuietOpt = False,
@@ -178,11 +193,14 @@ def rank(
 
     A line of groups.jsonl: `{"context": "2 + 2 =", "candidates": [" 4", " 5"]}`
     """
-    style = show.Style(opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted)
+    style = show.Style(
+        opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted, view=view or opt.View.table
+    )
+    _check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary.value, stride)
     terminal.listen(quiet, verbose)
     groups = _hinted(_begun(_groups(file, input_format, context, join)))
-    with files.output(output, file or files.STDIN) as stream:
+    with files.output(output, file or files.STDIN) as stream, _picture(svg, output, file) as picture:
         scorer = _open(
             quiet,
             model=model,
@@ -195,7 +213,7 @@ def rank(
         )
         with terminal.pace(quiet) as pace:
             rankings = scorer.rankings(groups, by.value, reading, tick=show.ticks(pace))
-            show.rankings(_timed(rankings, _tokens_of), stream, style)
+            show.rankings(_timed(rankings, _tokens_of), stream, style, picture)
 
 
 @app.command()
@@ -215,8 +233,9 @@ def diff(
     stride: opt.StrideOpt = None,
     json: opt.JsonOpt = False,
     format: opt.FormatOpt = None,
-    view: opt.ComparedViewOpt = None,
     unit: opt.UnitOpt = opt.Unit.nats,
+    view: opt.ComparedViewOpt = None,
+    svg: opt.SvgOpt = None,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
     quiet: opt.QuietOpt = False,
@@ -232,19 +251,18 @@ def diff(
     """
     from . import comparison
 
-    style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted)
-    if view is not None and style.format is not opt.Format.table:
-        raise typer.BadParameter(f"--view is for people, and what is written is {style.format.value}; leave one out")
+    style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted, view=view or opt.View.table)
+    _check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary.value, stride)
     terminal.listen(quiet, verbose)
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
     source = list(_spaced(_compared(texts or [], models, context)))
-    with files.output(output, files.STDIN) as stream:
+    with files.output(output, files.STDIN) as stream, _picture(svg, output, None) as picture:
         chosen = dict(revision=revision, trust_remote_code=trust_remote_code, dtype=dtype.value, bos=bos)
         opened = partial(_open, quiet, device=device.value, threads=threads, **chosen)
         first, second = _scored_by(models, source, reading, opened, quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
-        show.comparison(compare(first, second), stream, style, view or opt.View.table)
+        show.comparison(compare(first, second), stream, style, picture)
 
 
 @app.command()
@@ -376,6 +394,34 @@ def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
     """Delete a model from the cache."""
     terminal.listen(quiet, verbose=False)
     download.remove(catalogue.entry(name))
+
+
+def _check(style: show.Style, **asked: Any) -> None:
+    """See that what is asked for tables can be shown in them.
+
+    Raises:
+        typer.BadParameter: it contradicts something else that is asked.
+    """
+    style.format.allow(**asked)
+    if style.view is not opt.View.table and not style.tokens:
+        raise typer.BadParameter(f"--view {style.view.value} shows every token; leave out --no-tokens")
+    if style.view is opt.View.heat and style.extras:
+        raise typer.BadParameter(f"--{style.extras[0]} tells of each token in a table; choose --view both")
+
+
+def _picture(svg: str | None, output: str | None, source: str | None) -> AbstractContextManager[TextIO | None]:
+    """The file that a picture is written to, if one is wanted.
+
+    Raises:
+        typer.BadParameter: something else is written there.
+    """
+    if svg is None:
+        return contextlib.nullcontext()
+    if svg == files.STDIN:
+        raise typer.BadParameter("--svg names a file: standard output has the table")
+    if output is not None and os.path.realpath(svg) == os.path.realpath(output):
+        raise typer.BadParameter("--svg and -o name the same file; choose another for one of them")
+    return files.output(svg, source or files.STDIN)
 
 
 def _roles(

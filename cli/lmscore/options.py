@@ -50,6 +50,16 @@ class Format(str, Enum):
         by_name = {".json": cls.json, ".jsonl": cls.json, ".csv": cls.csv, ".tsv": cls.tsv}
         return by_name.get(PurePath(output or "").suffix.lower(), cls.table)
 
+    def allow(self, **asked: object) -> None:
+        """Refuse what is for tables alone, where this is no table.
+
+        Raises:
+            typer.BadParameter: one of these options was given, and tables are not written.
+        """
+        for name, value in asked.items():
+            if value and self is not Format.table:
+                raise typer.BadParameter(f"--{name} is for tables, and this would write {self.value}; leave one out")
+
 
 class InputFormat(str, Enum):
     lines = "lines"
@@ -350,6 +360,26 @@ FormatOpt = Annotated[
         help="table, json (one object a line), csv, tsv; by the name of -o if not given, else table.",
         **_OUT,
     ),
+]
+ViewOpt = Annotated[
+    View | None,
+    typer.Option(
+        "--view", metavar="VIEW", help="table; heat, the text coloured by surprisal; both. Table if not given.", **_OUT
+    ),
+]
+ExplainOpt = Annotated[
+    int,
+    typer.Option(
+        "--explain",
+        metavar="N",
+        min=0,
+        help="Explain the N weakest tokens: what was expected instead, and how surely.",
+        show_default=False,
+        **_OUT,
+    ),
+]
+SvgOpt = Annotated[
+    str | None, typer.Option("--svg", metavar="FILE", help="Save what is shown as a picture too.", **_OUT)
 ]
 NoTokensOpt = Annotated[bool, typer.Option("--no-tokens", help="Only the totals, no token lists.", **_OUT, **_FLAG)]
 UnitOpt = Annotated[

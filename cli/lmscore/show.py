@@ -5,17 +5,18 @@ imported late: Rich's tables are not for who only asks for help.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from . import files, terminal
 from . import options as opt
 from .catalogue import Holding
 from .download import cache_root
-from .records import Measure, Provenance, Ranking, Score
+from .records import Measure, Provenance, Ranking, Reading, Score
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from .batch import Progress, Report
     from .comparison import Comparison
@@ -37,6 +38,9 @@ class Style:
         top: show only the first places of each ranking; None shows all.
         unit: for tables; JSON and CSV are always nats.
         color: whether tables are coloured; None follows the terminal.
+        likeliest: how many of the likeliest tokens a table shows.
+        view: table, heat map or both.
+        explain: how many of each text's weakest tokens are explained.
     """
 
     format: opt.Format = opt.Format.table
@@ -45,41 +49,77 @@ class Style:
     unit: opt.Unit = opt.Unit.nats
     color: bool | None = None
     extras: tuple[str, ...] = ()
+    likeliest: int = 0
+    view: opt.View = opt.View.table
+    explain: int = 0
 
 
-def scores(records: Iterable[Score], stream: TextIO, style: Style) -> None:
-    """Write each text's score."""
-    from .views import rows, table
+def needed(style: Style, reading: Reading) -> Reading:
+    """A reading that also reads out what is shown without being asked for by name."""
+    if not style.explain:
+        return reading
+    from .views.explain import LIKELIEST
+
+    return replace(reading, rank=True, entropy=True, top=max(reading.top, LIKELIEST))
+
+
+def scores(records: Iterable[Score], stream: TextIO, style: Style, picture: TextIO | None = None) -> None:
+    """Write each text's score; and, as SVG, a picture of it."""
+    from .views import rows
 
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
     elif style.format is opt.Format.table:
-        _tables(stream, style, records, lambda score, page: table.score_view(score, page, style.tokens))
+        _tables(stream, style, records, partial(_score_view, style), picture)
     else:
         rows.write_rows(stream, rows.score_rows(records, style.tokens, style.extras), style.format.separator)
 
 
-def rankings(records: Iterable[Ranking], stream: TextIO, style: Style) -> None:
-    """Write each group's ranking."""
-    from .views import rows, table
+def _score_view(style: Style, score: Score, page: "table.Page") -> "RenderableType":
+    from .views import explain, heat, table, words
+
+    by_word = () if score.words is None else words.words_view(score.words, page)
+    below = (*by_word, *explain.explanations(score, page, style.explain))
+    if style.view is opt.View.table:
+        return table.score_view(score, page, style.tokens, below)
+    heated = heat.score_map(score, page)
+    if style.view is opt.View.heat:
+        return table.score_frame(score, page, (*heated, *below))
+    return table.score_view(score, page, style.tokens, ("", *heated, *below))
+
+
+def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, picture: TextIO | None = None) -> None:
+    """Write each group's ranking; and, as SVG, a picture of it."""
+    from .views import rows
 
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.ranking_object(ranking, style.tokens, style.top) for ranking in records))
     elif style.format is opt.Format.table:
-        _tables(stream, style, records, lambda ranking, page: table.ranking_view(ranking, page, style.top))
+        _tables(stream, style, records, partial(_ranking_view, style), picture)
     else:
         rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
 
 
-def comparison(record: "Comparison", stream: TextIO, style: Style, view: opt.View) -> None:
-    """Write what two scores have apart; `view` is for where the format is a table."""
+def _ranking_view(style: Style, ranking: Ranking, page: "table.Page") -> "RenderableType":
+    from .views import heat, table
+
+    if style.view is opt.View.table:
+        return table.ranking_view(ranking, page, style.top)
+    heated = heat.ranking_map(ranking, page, style.top)
+    if style.view is opt.View.heat:
+        return table.ranking_frame(ranking, style.top, heated)
+    return table.ranking_view(ranking, page, style.top, ("", *heated))
+
+
+def comparison(record: "Comparison", stream: TextIO, style: Style, picture: TextIO | None = None) -> None:
+    """Write what two scores have apart; and, as SVG, a picture of it."""
     from .views import diff, rows
 
     if style.format is opt.Format.json:
         rows.write_json(stream, [rows.comparison_object(record)])
     elif style.format is opt.Format.table:
-        table, heat = view is not opt.View.heat, view is not opt.View.table
-        _tables(stream, style, [record], lambda record, page: diff.comparison_view(record, page, table, heat))
+        table, heat = style.view is not opt.View.heat, style.view is not opt.View.table
+        _tables(stream, style, [record], partial(diff.comparison_view, table=table, heat=heat), picture)
     else:
         rows.write_rows(stream, rows.comparison_rows(record), style.format.separator)
 
@@ -135,14 +175,32 @@ def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:
 
 
 def _tables(
-    stream: TextIO, style: Style, records: Iterable[Record], view: "Callable[[Record, table.Page], RenderableType]"
+    stream: TextIO,
+    style: Style,
+    records: Iterable[Record],
+    view: "Callable[[Record, table.Page], RenderableType]",
+    picture: TextIO | None,
 ) -> None:
-    """Write a table for each record as it comes, with an empty line between two."""
+    """Write a table for each record as it comes, with an empty line between two; at the end a picture of them all."""
+    console = terminal.console(stream, style.color)
+    recorder = None if picture is None else terminal.recorder(console.width)
+    for number, record in enumerate(records):
+        for shown in (console, recorder) if recorder else (console,):
+            if number:
+                shown.print()
+            terminal.show(shown, view(record, _page(shown, style)))
+    if picture is not None and recorder is not None:
+        picture.write(terminal.picture(recorder, "lmscore"))
+
+
+def _page(console: "Console", style: Style) -> "table.Page":
     from .views import table
 
-    console = terminal.console(stream, style.color)
-    page = table.Page(console.width, console.is_terminal, style.unit)
-    for number, record in enumerate(records):
-        if number:
-            stream.write("\n")
-        terminal.show(console, view(record, page))
+    return table.Page(
+        console.width,
+        console.is_terminal,
+        style.unit,
+        terminal.depth(console),
+        entropy="entropy" in style.extras,
+        likeliest=style.likeliest,
+    )

@@ -3,16 +3,21 @@
 Knows streams and Rich, and nothing of texts, models or scores.
 """
 
+import html
+import io
 import logging
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from . import interrupt
 from .download import Report, silent
 from .views import glyphs
+from .views.scale import Depth
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -36,7 +41,7 @@ def console(stream: TextIO, color: bool | None = None) -> "Console":
     made = Console(
         file=stream,
         force_terminal=color or None,
-        color_system="standard" if color else "auto",  # wanted is wanted, whatever TERM says
+        color_system=_color_system(stream) if color else "auto",
         no_color=None if color is None else not color,
         markup=False,
         emoji=False,
@@ -44,6 +49,53 @@ def console(stream: TextIO, color: bool | None = None) -> "Console":
     )
     made.width = max(made.width, FEWEST_COLUMNS)
     return made
+
+
+def _color_system(stream: TextIO) -> Literal["auto", "256", "truecolor"]:
+    """Colours for who wants them whatever TERM says: as many as a terminal has, and elsewhere as many as whoever reads
+    them may well have."""
+    if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+        return "auto"
+    return "truecolor" if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") else "256"
+
+
+def depth(console: "Console") -> Depth:
+    """How many colours a console shows."""
+    if console.no_color or console.color_system is None:
+        return Depth.none
+    return {"256": Depth.many, "truecolor": Depth.full}.get(console.color_system, Depth.sixteen)
+
+
+def recorder(width: int) -> "Console":
+    """A console that is seen nowhere and keeps what is printed on it, in all its colours, for a picture."""
+    from rich.console import Console
+
+    return Console(
+        record=True,
+        file=io.StringIO(),
+        width=width,
+        force_terminal=True,
+        color_system="truecolor",
+        no_color=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        legacy_windows=False,
+    )
+
+
+def picture(kept: "Console", title: str) -> str:
+    """What a recorder keeps, as SVG. It fetches no fonts, and gives each character the columns that a terminal does."""
+    from rich.cells import cell_len
+
+    head, defs, body = kept.export_svg(title=title).partition("<defs>")
+    column = 12.2  # Rich's, whose lengths count characters: a wide one would be squeezed into half its place
+
+    def fitted(found: "re.Match[str]") -> str:
+        return f'textLength="{column * cell_len(html.unescape(found[2])):g}"{found[1]}>{found[2]}<'
+
+    body = re.sub(r'textLength="[^"]*"([^<>]*)>([^<>]*)<', fitted, body)
+    return re.sub(r"@font-face \{[^}]*\}\s*", "", head) + defs + body
 
 
 def show(console: "Console", view: "RenderableType") -> None:

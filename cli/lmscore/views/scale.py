@@ -7,6 +7,7 @@ Pure; knows no terminal and no page. Colours are mixed in Oklab, whose distances
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from itertools import pairwise
 
@@ -86,6 +87,51 @@ def leanings() -> tuple[Shade, ...]:
     less = _even([Shade.of(code) for code in ("#8a3a00", "#e88a2e", "#fbfbf8")], LEANS + 1)
     more = _even([Shade.of(code) for code in ("#fbfbf8", "#5d9fe0", "#0d3f87")], LEANS + 1)
     return (*less, *list(more)[1:])
+
+
+class Depth(Enum):
+    """How many colours a terminal has."""
+
+    none = 0
+    sixteen = 16
+    many = 256
+    full = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Steps that share a colour where there are but sixteen: the first of them, and a terminal's colours by number."""
+
+    first: int
+    number: int
+    ink: int
+
+
+BANDS = (Band(0, 7, 0), Band(2, 3, 0), Band(5, 5, 15), Band(9, 1, 15), Band(13, 4, 15))
+"""White, yellow, magenta, red, blue. A terminal may give its sixteen colours any look; on those of xterm and of a PC's
+text screen lightness falls from each to the next."""
+
+
+def band(step: int) -> Band:
+    """The band that a step is in."""
+    return max((band for band in BANDS if band.first <= step), key=lambda band: band.first)
+
+
+@cache
+def nearest(shade: Shade) -> int:
+    """The number of the nearest of a terminal's 256 colours. The first sixteen, which themes change, are left out."""
+    lab = shade.oklab
+    return min(range(16, 256), key=lambda number: math.dist(of_256(number).oklab, lab))
+
+
+@cache
+def of_256(number: int) -> Shade:
+    """A terminal's colour by its number from 16 to 255: a cube of 6 levels, then 24 greys."""
+    if number >= 232:
+        return Shade(*[8 + 10 * (number - 232)] * 3)
+    levels = (0, 95, 135, 175, 215, 255)
+    red, rest = divmod(number - 16, 36)
+    return Shade(levels[red], levels[rest // 6], levels[rest % 6])
 
 
 def _even(path: Sequence[Shade], count: int) -> Iterator[Shade]:

@@ -38,10 +38,13 @@ class Span:
     @property
     def seen(self) -> str:
         """What may be shown: hidden characters spelled out, spaces and whole emoji as they are; or a symbol's name."""
-        if not self.text:
-            return "".join(token.token for token in self.tokens)
-        parts = regex.split(rf"({EMOJI}| )", self.text)
-        return "".join(part if at % 2 else spell_bytes(part.encode()) for at, part in enumerate(parts) if part)
+        return legible(self.text or "".join(token.token for token in self.tokens))
+
+
+def legible(text: str) -> str:
+    """A text as it may be shown: hidden characters spelled out, spaces and whole emoji as they are."""
+    parts = regex.split(rf"({EMOJI}| )", text)
+    return "".join(part if at % 2 else spell_bytes(part.encode()) for at, part in enumerate(parts) if part)
 
 
 EMOJI = r"(?:\p{Extended_Pictographic}[\p{EMod}\ufe0f]*(?:\u200d\p{Extended_Pictographic}[\p{EMod}\ufe0f]*)*)"

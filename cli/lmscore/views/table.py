@@ -1,11 +1,10 @@
 """Scores and rankings as Rich renderables: returned, never printed."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import regex
 from rich import box
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -13,18 +12,29 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from ..catalogue import Holding
-from ..records import Alternative, Candidate, Measure, Ranking, Score, Token, Word, Words
+from ..records import Alternative, Candidate, Measure, Ranking, Score, Token
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
+from .scale import Depth
 from .units import Unit
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a table will be seen: its width in columns, and whether on a terminal."""
+    """Where a table will be seen, and what of.
+
+    Attributes:
+        width: columns.
+        terminal: whether on a terminal.
+        depth: how many colours there are.
+        entropy, likeliest: whether entropies are shown, and so many of the likeliest tokens, where they were read out.
+    """
 
     width: int = 80
     terminal: bool = False
     unit: Unit = Unit.nats
+    depth: Depth = Depth.none
+    entropy: bool = True
+    likeliest: int | None = None
 
     @property
     def narrow(self) -> bool:
@@ -43,15 +53,19 @@ class Page:
 MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte": "mean per byte", "pmi": "pmi"}
 
 
-def score_view(score: Score, page: Page, tokens: bool = True) -> RenderableType:
-    """One text: a row for each token, unless they are not wanted, and below it what they add up to."""
+def score_view(score: Score, page: Page, tokens: bool = True, more: Iterable[RenderableType] = ()) -> RenderableType:
+    """One text: a row for each token, unless they are not wanted, then `more`, and below what they add up to."""
     context = [_context(score.context)] if score.context else []
     fits = len(score.tokens) <= MOST_ROWS
     body = _score_table(score, page) if tokens and fits else Line(shorten(spell_text(score.text), 200))
     left_out = f"{len(score.tokens):,} tokens are too many for a table; --json and --format csv list them"
     said = [] if fits or not tokens else [Line(left_out)]
-    words = [] if score.words is None else _words(score.words, page)
-    return Group(*context, body, *said, *words, *_score_footer(score, page), _provenance(score))
+    return score_frame(score, page, (*context, body, *said, *more))
+
+
+def score_frame(score: Score, page: Page, views: Iterable[RenderableType]) -> RenderableType:
+    """Views of one text, and below them what its tokens add up to, and how that was got."""
+    return Group(*views, *_score_footer(score, page), _provenance(score))
 
 
 MOST_ROWS = 20_000
@@ -63,8 +77,9 @@ def _context(context: str) -> Line:
 
 
 def _score_table(score: Score, page: Page) -> Table:
-    entropy = any(token.entropy is not None for token in score.tokens)
-    table = _table(page)
+    entropy = page.entropy and any(token.entropy is not None for token in score.tokens)
+    bar = _has_bar(score, page, entropy)
+    table = bare_table(page)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("token", overflow="fold", min_width=5)
     table.add_column("id", justify="right", style="dim", no_wrap=True)
@@ -73,85 +88,51 @@ def _score_table(score: Score, page: Page) -> Table:
     table.add_column("rank", justify="right", no_wrap=True)
     if entropy:
         table.add_column("entropy", justify="right", no_wrap=True)
+    if bar:
+        table.add_column("surprisal", no_wrap=True)
     table.add_column("", no_wrap=True)
     if score.model.bos_id is not None:
         start = Line(spell_text(score.model.bos_token or ""), "dim")
         table.add_row("", start, str(score.model.bos_id), Line("given", "dim"))
     for token in score.tokens:
-        table.add_row(*_token_cells(token, score, page, entropy))
-        for other in token.top or ():
+        table.add_row(*_token_cells(token, score, page, entropy, bar))
+        for other in (token.top or ())[: page.likeliest]:
             table.add_row("", *_alternative_cells(other, page), style="dim")
     return table
 
 
-def _words(words: Words, page: Page) -> Iterator[RenderableType]:
-    """A row for each word, and below it how its figure was got."""
-    yield Line("")
-    if len(words.items) <= MOST_ROWS:
-        yield _word_table(words, page)
-    else:
-        yield Line(f"{len(words.items):,} words are too many for a table; --json and --format csv list them")
-    yield from map(Line, _word_notes(words))
-    yield Line("")
+def _has_bar(score: Score, page: Page, entropy: bool) -> bool:
+    """Whether there is room for bars beside all the figures and the longest note."""
+    crowded = entropy and any(token.straddles for token in score.tokens)
+    return page.width >= 90 if crowded else not page.narrow
 
 
-def _word_table(words: Words, page: Page) -> Table:
-    scored = [word for word in words.items if word.logprob is not None]
-    weakest = min(scored, key=lambda word: word.logprob or 0.0, default=None)
-    table = _table(page)
-    table.add_column("word", overflow="fold", min_width=5)
-    columns = ["logprob" if page.unit is Unit.nats else page.unit.value, "prob"]
-    for head in ["tokens", *columns, *(["correction"] if words.corrected else []), ""]:
-        table.add_column(head, justify="right" if head else "left", no_wrap=True)
-    for word in words.items:
-        style = _colour(word.logprob)
-        table.add_row(
-            Line(shorten(spell_bytes(word.word.encode()), 200), style),
-            str(word.num_tokens),
-            Line("unscored" if word.logprob is None else f"{page.unit.of(word.logprob):.4f}", style),
-            Line("" if word.logprob is None else _probability(word.logprob), style),
-            *([_correction(word, page)] if words.corrected else []),
-            Line(page.weakest if word is weakest else "", "bold"),
-        )
-    return table
+BAR = 8
+"""Columns of a bar: two bits each."""
 
 
-def _correction(word: Word, page: Page) -> str:
-    return "" if word.correction is None else f"{page.unit.of(word.correction):+.4f}"
+def surprisal_bar(logprob: float) -> str:
+    """A surprisal as a bar, to an eighth of a column; the longest stands for 16 bits and more.
+
+    Args:
+        logprob: in nats.
+    """
+    eighths = min(round(-logprob / math.log(2) * 4), 8 * BAR)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
-def _word_notes(words: Words) -> Iterator[str]:
-    """Which figure it is that stands beside a word, and where words are not what they seem."""
-    if not words.corrected:
-        yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
-    elif words.marks == "end":
-        yield "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
-    else:
-        yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
-    if words.marks == "none":
-        yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
-    if lost := words.num_unscored:
-        yield f"{lost} without a figure: a token of theirs is unscored, or spells something else than the text."
-    if any(UNSPACED.search(word.word) for word in words.items):
-        yield "A script without blanks between words: what stands here as a word may be several."
-
-
-UNSPACED = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}][\p{L}\p{M}]{3}"
-)
-"""Letters in a row, of a script whose words nothing parts."""
-
-
-def _token_cells(token: Token, score: Score, page: Page, entropy: bool) -> Iterator[RenderableType]:
-    style = _colour(token.logprob)
+def _token_cells(token: Token, score: Score, page: Page, entropy: bool, bar: bool) -> Iterator[RenderableType]:
+    style = colour(token.logprob)
     yield str(token.index)
-    yield Line(_token(token), style)
+    yield Line(token_seen(token), style)
     yield str(token.id)
     yield Line("unscored" if token.logprob is None else f"{page.unit.of(token.logprob):.4f}", style)
-    yield Line("" if token.logprob is None else _probability(token.logprob), style)
+    yield Line("" if token.logprob is None else probability(token.logprob), style)
     yield "" if token.rank is None else str(token.rank)
     if entropy:
         yield "" if token.entropy is None else f"{page.unit.of(token.entropy):.3f}"
+    if bar:
+        yield Line("" if token.logprob is None else surprisal_bar(token.logprob), style)
     notes = [page.straddles] * token.straddles + [page.weakest] * (token is score.weakest)
     yield Line(" ".join(notes), "bold" if token is score.weakest else "")
 
@@ -161,7 +142,7 @@ def _alternative_cells(other: Alternative, page: Page) -> Iterator[RenderableTyp
     yield Line(f"  {spell_bytes(other.bytes)}")
     yield str(other.id)
     yield f"{page.unit.of(other.logprob):.4f}"
-    yield _probability(other.logprob)
+    yield probability(other.logprob)
 
 
 def _score_footer(score: Score, page: Page) -> Iterator[Line]:
@@ -182,8 +163,8 @@ def _score_footer(score: Score, page: Page) -> Iterator[Line]:
     if (weakest := score.weakest) is not None and weakest.logprob is not None:
         share = "" if score.weakest_share is None else f", {score.weakest_share:.1%} of the total"
         yield Line(
-            f"The weakest token is {_token(weakest)} (#{weakest.index}): "
-            f"{unit.of(weakest.logprob):.4f} {unit.value}, probability {_probability(weakest.logprob)}{share}."
+            f"The weakest token is {token_seen(weakest)} (#{weakest.index}): "
+            f"{unit.of(weakest.logprob):.4f} {unit.value}, probability {probability(weakest.logprob)}{share}."
         )
     if any(token.straddles for token in score.tokens):
         yield Line(f"A token marked {page.straddles} also holds the end of the context; it is scored with the text.")
@@ -212,18 +193,23 @@ def filled(figures: Sequence[str], width: int) -> Iterator[str]:
     yield line
 
 
-def ranking_view(ranking: Ranking, page: Page, top: int | None = None) -> RenderableType:
-    """Candidates in order of place, and below them what to make of it."""
+def ranking_view(
+    ranking: Ranking, page: Page, top: int | None = None, more: Iterable[RenderableType] = ()
+) -> RenderableType:
+    """Candidates in order of place, then `more`, and below what to make of it."""
+    return ranking_frame(ranking, top, (_ranking_table(ranking, ranking.upto(top), page), *more))
+
+
+def ranking_frame(ranking: Ranking, top: int | None, views: Iterable[RenderableType]) -> RenderableType:
+    """Views of a ranking between what stands before all candidates and what to make of them."""
     context = [_context(ranking.context)] if ranking.context else []
-    shown = ranking.upto(top)
-    hidden = len(ranking.candidates) - len(shown)
-    more = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
-    table = _ranking_table(ranking, shown, page)
-    return Group(*context, table, *more, *_verdict(ranking), _provenance(ranking.candidates[0].score))
+    hidden = len(ranking.candidates) - len(ranking.upto(top))
+    left_out = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
+    return Group(*context, *views, *left_out, *_verdict(ranking), _provenance(ranking.candidates[0].score))
 
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
-    table = _table(page)
+    table = bare_table(page)
     columns = _fitting(list(_ranking_columns(ranking.by, page.unit, shown)), page.width)
     for column in columns:
         if column.wraps:
@@ -280,7 +266,7 @@ def _fitting(columns: list[_Column], width: int) -> list[_Column]:
 
 
 def _weakest(score: Score) -> str:
-    return "" if score.weakest is None else shorten(_token(score.weakest), 24)
+    return "" if score.weakest is None else shorten(token_seen(score.weakest), 24)
 
 
 def _share(share: float) -> str:
@@ -332,24 +318,26 @@ def _provenance(score: Score) -> Line:
     return Line(spell_line(score.model.sentence), "dim")
 
 
-def _table(page: Page) -> Table:
+def bare_table(page: Page) -> Table:
     """A table with a blank between its columns, and on a terminal with a line below its head."""
     shape, padding = (box.SIMPLE_HEAD, (0, 0)) if page.terminal else (None, (0, 1, 0, 0))
     return Table(box=shape, pad_edge=False, padding=padding, header_style="bold", show_edge=False)
 
 
-def _token(token: Token) -> str:
+def token_seen(token: Token) -> str:
+    """A token as it may be shown."""
     return spell_bytes(token.bytes) if token.bytes else spell_text(token.token)
 
 
-def _probability(logprob: float) -> str:
-    probability = math.exp(logprob)
-    if probability >= 0.00095:
-        return f"{probability:.4f}"
-    return f"{probability:.1e}" if probability > 1e-99 else "<1e-99"  # never 0: it is not impossible
+def probability(logprob: float) -> str:
+    """A probability to the figures that count."""
+    share = math.exp(logprob)
+    if share >= 0.00095:
+        return f"{share:.4f}"
+    return f"{share:.1e}" if share > 1e-99 else "<1e-99"  # never 0: it is not impossible
 
 
-def _colour(logprob: float | None) -> str:
+def colour(logprob: float | None) -> str:
     """From likely to unlikely; the figures say the same, so colour is never needed."""
     if logprob is None:
         return "dim"
