@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmscore import Reading, Score, open_scorer, words
+from lmscore import Reading, Score, Text, open_scorer, words
 from lmscore.records import Marks, Token
 from lmscore.scorer import Scorer
 
@@ -52,7 +52,7 @@ def sums(scorer: Scorer, texts: list[str], context: str | None) -> tuple[float, 
     """What the probabilities of these words add up to, corrected and plain."""
     both = []
     for reading in (CORRECTED, PLAIN):
-        found = [scorer.score(text, context, reading).words for text in texts]
+        found = [score.words for score in scorer.scores([Text(text, context) for text in texts], reading)]
         logprobs = [score.items[0].logprob for score in found if score is not None and len(score.items) == 1]
         assert len(logprobs) == len(texts)
         both.append(math.fsum(math.exp(logprob) for logprob in logprobs if logprob is not None))
@@ -242,6 +242,16 @@ def test_a_table_says_which_figure_it_shows(cli: Cli) -> None:
     assert "Words corrected" in cli("score", "The rules", "--words").out
     assert "Words as their tokens add up" in cli("score", "The rules", "--words", "--word-correction", "off").out
     assert "without blanks" in cli("score", "東京は日本の首都です", "--words").out
+
+
+@pytest.mark.parametrize("view", ["table", "heat", "both"])
+def test_words_stand_beside_every_view(cli: Cli, view: str) -> None:
+    told = cli("score", "The rules are", "--words", "--view", view, "--explain", "1").out
+    assert [told.count(part) for part in ("Words corrected", "Behind each token", "The weakest token, of")] == [
+        1,
+        int(view != "table"),
+        1,
+    ]
 
 
 def test_rows_of_csv_are_words(cli: Cli) -> None:

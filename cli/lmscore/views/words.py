@@ -21,7 +21,6 @@ def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
     else:
         yield Line(f"{len(words.items):,} words are too many for a table; --json and --format csv list them")
     yield from map(Line, _word_notes(words))
-    yield Line("")
 
 
 def _word_table(words: Words, page: Page) -> Table:
