@@ -4,10 +4,12 @@ import doctest
 import re
 import shutil
 import sys
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from . import readme
+from . import pictures, readme
 
 TEXT = readme.README.read_text(encoding="utf-8")
 EXAMPLES = list(readme.examples(TEXT))
@@ -51,6 +53,23 @@ def test_the_library_example_runs() -> None:
     said: list[str] = []
     results = doctest.DocTestRunner().run(example, out=said.append)
     assert results.attempted > 5 and results.failed == 0, "".join(said)
+
+
+def test_every_picture_is_there() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXT)
+    assert all(readme.ROOT.joinpath(path).is_file() for path in shown)
+    assert {f"tests/pictures/{name}" for name in pictures.PICTURES} <= set(shown)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="needs bash")
+def test_the_pictures_show_what_the_commands_do(tmp_path: Path) -> None:
+    pictures.draw(tmp_path)
+    for name in pictures.PICTURES:
+        drawn, kept = (
+            " ".join(ElementTree.parse(folder / name).getroot().itertext()) for folder in (tmp_path, pictures.FOLDER)
+        )
+        assert readme.agree(kept, drawn)
 
 
 def test_the_tree_names_every_module() -> None:
