@@ -548,7 +548,8 @@ def test_nothing_in_a_text_acts_in_any_view(cli: Cli, folder_of: Callable[[str],
         assert ("\x1b" in ended.out) == (color == "always")
 
 
-@pytest.mark.parametrize("view", [pytest.param("table", marks=pytest.mark.slow), "heat"])
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["table", "heat"])
 def test_long_texts_and_long_words_are_shown_whole(view: str) -> None:
     word = spelled(*(("ab" * 5, -2.0) for _ in range(5000)))
     many = spelled(*((f" w{n % 7}", -1.0) for n in range(10_000)))

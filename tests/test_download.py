@@ -218,6 +218,7 @@ def python_without_pip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
+@pytest.mark.slow
 def test_without_pip_uv_is_asked(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uv = tmp_path / "uv"  # installs as the real one does, and insists on the hash as it does
     uv.write_text(
