@@ -30,7 +30,7 @@ from lmscore.ranking import resolution
 from lmscore.records import Score, Text, Token
 from lmscore.scorer import Scorer
 from lmscore.views.diff import comparison_view
-from lmscore.views.scale import leanings
+from lmscore.views.scale import Depth, leanings
 from lmscore.views.table import Page
 from lmscore.views.units import Unit
 
@@ -523,9 +523,9 @@ def test_a_text_of_several_lines_runs_over_several_lines() -> None:
     assert shown.splitlines()[:2] == ["a.\\n⁻²", "\\\\n"]
 
 
-@pytest.mark.parametrize("colors", ["256", "truecolor"])
-def test_with_colours_the_background_says_the_difference(colors: str) -> None:
-    shown = printed(comparison_view(HEAT, Page(), table=False, heat=True), 80, colors)
+@pytest.mark.parametrize(("colors", "depth"), [("256", Depth.many), ("truecolor", Depth.full)])
+def test_with_colours_the_background_says_the_difference(colors: str, depth: Depth) -> None:
+    shown = printed(comparison_view(HEAT, Page(depth=depth), table=False, heat=True), 80, colors)
     first = shown.splitlines()[0]
     assert ESCAPE.sub("", first).rstrip() == "So ∅ keys is here</s>"
     assert "⁻" not in shown and "bits  -8  -6  -4" in ESCAPE.sub("", shown)

@@ -255,6 +255,7 @@ def diff(
     _check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary.value, stride)
     terminal.listen(quiet, verbose)
+    # By hand, since a list that is read from the environment is cut at blanks, and a folder's name may hold them.
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
     source = list(_spaced(_compared(texts or [], models, context)))
     with files.output(output, files.STDIN) as stream, _picture(svg, output, None) as picture:
@@ -362,17 +363,6 @@ def batch(
         raise typer.Exit(1)
 
 
-def _wording(words: bool, correction: opt.Correction) -> Literal["corrected", "plain"] | None:
-    """How words are to be read.
-
-    Raises:
-        typer.BadParameter: they are not, but a correction was named.
-    """
-    if not words and correction is opt.Correction.off:
-        raise typer.BadParameter("--word-correction is about words; give --words too")
-    return None if not words else "corrected" if correction is opt.Correction.on else "plain"
-
-
 @models_app.callback()
 def models(command: typer.Context, json: opt.ModelsJsonOpt = False) -> None:
     """List the models lmscore knows by name, and what of them lies in its cache."""
@@ -394,6 +384,17 @@ def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
     """Delete a model from the cache."""
     terminal.listen(quiet, verbose=False)
     download.remove(catalogue.entry(name))
+
+
+def _wording(words: bool, correction: opt.Correction) -> Literal["corrected", "plain"] | None:
+    """How words are to be read.
+
+    Raises:
+        typer.BadParameter: they are not, but a correction was named.
+    """
+    if not words and correction is opt.Correction.off:
+        raise typer.BadParameter("--word-correction is about words; give --words too")
+    return None if not words else "corrected" if correction is opt.Correction.on else "plain"
 
 
 def _check(style: show.Style, **asked: Any) -> None:

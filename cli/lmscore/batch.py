@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -199,7 +200,7 @@ def _value(score: Score, column: Column, extras: Sequence[str]) -> Any:
     return getattr(score, column.name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """What to do with each record.
 
@@ -228,13 +229,13 @@ class Job:
         """The columns by the names that they get."""
         return [column for _, column in self.named]
 
-    @property
+    @cached_property
     def named(self) -> list[tuple[str, Column]]:
         """The columns by their own names, each with the one that it becomes."""
         own = (*self.columns, *self.parts)
         return [(column.name, Column(self.prefix + column.name, column.kind)) for column in own]
 
-    @property
+    @cached_property
     def parts(self) -> list[Column]:
         """The columns that tell of a word or a token, where a row is one."""
         left_out = {f"token_{name}" for name in ("rank", "entropy") if name not in self.extras}

@@ -13,7 +13,7 @@ from typing import Literal
 from . import words
 from .alignment import blocks
 from .ranking import resolution
-from .records import Score, Token
+from .records import Score, Token, joint_logprob
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Stretch:
     @cached_property
     def logprob(self) -> float | None:
         """The sum over its tokens, nats: 0 if there are none, None if one of them has none."""
-        logprobs = [token.logprob for token in self.tokens if token.logprob is not None]
-        return math.fsum(logprobs) if len(logprobs) == len(self.tokens) else None
+        return joint_logprob(self.tokens)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,12 @@ class Token:
     top: tuple[Alternative, ...] | None = None
 
 
+def joint_logprob(tokens: Sequence[Token]) -> float | None:
+    """log P of tokens in a row, nats: the sum of theirs; None where one of them has none."""
+    logprobs = [token.logprob for token in tokens if token.logprob is not None]
+    return math.fsum(logprobs) if len(logprobs) == len(tokens) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One word of a scored text, the blanks before it included.

@@ -3,7 +3,6 @@
 Knows streams and Rich, and nothing of texts, models or scores.
 """
 
-import html
 import io
 import logging
 import os
@@ -12,22 +11,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from . import interrupt
 from .download import Report, silent
 from .views import glyphs
-from .views.scale import Depth
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, ProgressColumn
+
+    from .views.scale import Depth
 
 PACKAGE = __package__ or "lmscore"
 
 
 FEWEST_COLUMNS = 50
 """On a narrower terminal lines are broken by the terminal: better than figures cut by a table."""
+
+
+AS_IT_STANDS: Any = {"markup": False, "emoji": False, "highlight": False}
+"""How a console takes text."""
 
 
 def console(stream: TextIO, color: bool | None = None) -> "Console":
@@ -43,9 +47,7 @@ def console(stream: TextIO, color: bool | None = None) -> "Console":
         force_terminal=color or None,
         color_system=_color_system(stream) if color else "auto",
         no_color=None if color is None else not color,
-        markup=False,
-        emoji=False,
-        highlight=False,
+        **AS_IT_STANDS,
     )
     made.width = max(made.width, FEWEST_COLUMNS)
     return made
@@ -59,8 +61,10 @@ def _color_system(stream: TextIO) -> Literal["auto", "256", "truecolor"]:
     return "truecolor" if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") else "256"
 
 
-def depth(console: "Console") -> Depth:
+def depth(console: "Console") -> "Depth":
     """How many colours a console shows."""
+    from .views.scale import Depth
+
     if console.no_color or console.color_system is None:
         return Depth.none
     return {"256": Depth.many, "truecolor": Depth.full}.get(console.color_system, Depth.sixteen)
@@ -77,15 +81,15 @@ def recorder(width: int) -> "Console":
         force_terminal=True,
         color_system="truecolor",
         no_color=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
+        **AS_IT_STANDS,
         legacy_windows=False,
     )
 
 
 def picture(kept: "Console", title: str) -> str:
     """What a recorder keeps, as SVG. It fetches no fonts, and gives each character the columns that a terminal does."""
+    import html
+
     from rich.cells import cell_len
 
     head, defs, body = kept.export_svg(title=title).partition("<defs>")
@@ -143,7 +147,7 @@ def _bar(*columns: "ProgressColumn") -> "tuple[Progress, Callable[[], None]]":
     from rich.console import Console
     from rich.progress import Progress
 
-    talk = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    talk = Console(stderr=True, **AS_IT_STANDS)
     bar = Progress(*columns, console=talk, transient=True)
 
     def stop() -> None:

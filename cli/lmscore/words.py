@@ -18,7 +18,7 @@ import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .records import Marks, Token, Word
+from .records import Marks, Token, Word, joint_logprob
 
 
 def grouped(tokens: Sequence[Token]) -> Iterator[tuple[Token, ...]]:
@@ -58,14 +58,12 @@ def words(text: str, tokens: Sequence[Token], openings: Openings | None) -> Iter
     data = text.encode()
     groups = list(grouped(tokens))
     for index, group in enumerate(groups):
-        correction = None
-        logprobs = [token.logprob for token in group if token.logprob is not None]
-        known = len(logprobs) == len(group)
-        if openings is not None and known:
+        logprob, correction = joint_logprob(group), None
+        if openings is not None and logprob is not None:
             before = groups[index - 1][-1] if index else None
             after = groups[index + 1][0] if index + 1 < len(groups) else None
             correction = _correction(before, group, after, openings)
-            known = correction is not None
+            logprob = None if correction is None else logprob + correction
         yield Word(
             index=index,
             word=data[max(group[0].start, 0) : group[-1].end].decode("utf-8", "backslashreplace") or group[-1].token,
@@ -73,7 +71,7 @@ def words(text: str, tokens: Sequence[Token], openings: Openings | None) -> Iter
             end=group[-1].end,
             first=group[0].index,
             num_tokens=len(group),
-            logprob=math.fsum([*logprobs, correction or 0.0]) if known else None,
+            logprob=logprob,
             correction=correction,
         )
 

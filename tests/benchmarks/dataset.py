@@ -84,14 +84,19 @@ def score(source: Path, out: Path, lines: int) -> Scored:
     """
     began = time.perf_counter()
     process = _started(source, out)
-    part = out.with_name(f"{out.name}.part")
-    while not _ended(process) and not (part.exists() and part.stat().st_size):
-        time.sleep(0.02)
+    _wait(process, out, 1)
     first = time.perf_counter() - began
     peak = children.wait(process)
     if process.returncode:
         raise children.Failed(f"lmscore batch: exit code {process.returncode}")
     return Scored(lines, first, time.perf_counter() - began, peak)
+
+
+def _wait(process: "subprocess.Popen[bytes]", out: Path, size: int) -> None:
+    """Wait until so many bytes are written, or it has ended."""
+    part = out.with_name(f"{out.name}.part")
+    while not _ended(process) and not (part.exists() and part.stat().st_size >= size):
+        time.sleep(0.005)
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> bool:
@@ -104,9 +109,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> bool:
 def interrupt(source: Path, out: Path, after: int) -> int:
     """Press Ctrl-C once so many bytes are written, and give the exit code."""
     process = _started(source, out)
-    part = out.with_name(f"{out.name}.part")
-    while process.poll() is None and not (part.exists() and part.stat().st_size >= after):
-        time.sleep(0.005)
+    _wait(process, out, after)
     process.send_signal(signal.SIGINT)
     return process.wait()
 

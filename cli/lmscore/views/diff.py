@@ -7,11 +7,9 @@ it takes, raised figures say so too.
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 
-from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text as Line
@@ -19,10 +17,10 @@ from rich.text import Text as Line
 from ..alignment import blocks
 from ..comparison import Comparison, Place, Stretch
 from ..records import Token
-from .glyphs import shorten, spell_bytes, spell_line, spell_text
-from .scale import LEANS, lean, leanings
-from .spans import Span
-from .table import MOST_ROWS, Page, cut, filled
+from .glyphs import raised, shorten, spell_line, spell_text
+from .scale import LEANS, Depth, lean, leanings
+from .spans import Span, legible
+from .table import MOST_ROWS, Page, bare_table, context_line, cut, filled, provenance, token_seen
 
 
 def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat: bool = False) -> RenderableType:
@@ -33,26 +31,24 @@ def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat
         heat: show the second text as it runs, coloured by the difference at each place.
     """
     context = comparison.first.context
-    parts: list[RenderableType] = [Line(f"after {shorten(spell_text(context), 200)}", "dim")] if context else []
+    parts: list[RenderableType] = [context_line(context)] if context else []
     if table:
         rows = max(len(comparison.first.tokens), len(comparison.second.tokens))
         too_many = f"{rows:,} tokens are too many for a table; --json, --format csv and --view heat show them"
         parts.append(_table(comparison, page) if rows <= MOST_ROWS else Line(too_many))
     if heat:
-        parts += [*([""] if table else []), _Running(comparison), _Legend(comparison.by == "bytes")]
+        parts += [*([""] if table else []), _map(comparison, page), _legend(page, comparison.by == "bytes")]
         parts += [""] if table else []
     return Group(*parts, *_footer(comparison, page))
 
 
 def _table(comparison: Comparison, page: Page) -> Table:
     """A row for each pair of tokens; in the first of a place, its difference and the sum of all so far."""
-    shape, padding = (box.SIMPLE_HEAD, (0, 0)) if page.terminal else (None, (0, 1, 0, 0))
-    table = Table(box=shape, pad_edge=False, padding=padding, header_style="bold", show_edge=False)
-    figure = "logprob" if page.unit.value == "nats" else page.unit.value
+    table = bare_table(page)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     for side in ("first", "second"):
         table.add_column(side, overflow="fold", min_width=6)
-        table.add_column(figure, justify="right", no_wrap=True)
+        table.add_column(page.figure, justify="right", no_wrap=True)
     table.add_column("change" if page.narrow else "difference", justify="right", no_wrap=True)
     if not page.narrow:
         table.add_column("so far", justify="right", no_wrap=True)
@@ -88,8 +84,7 @@ def _cells(token: Token | None, page: Page, style: str) -> Iterator[Line]:
     if token is None:
         yield from (Line(""), Line(""))
         return
-    spelled = spell_bytes(token.bytes) if token.bytes else spell_text(token.token)
-    yield Line(spelled, style)
+    yield Line(token_seen(token), style)
     yield Line("unscored" if token.logprob is None else f"{page.unit.of(token.logprob):.4f}")
 
 
@@ -112,30 +107,24 @@ def _style(step: int) -> Style:
     return Style(color=shade.ink.code, bgcolor=shade.code) if step else Style()
 
 
-def _is_poor(console: Console) -> bool:
-    """Whether a console has too few colours to tell the shades apart."""
-    return console.no_color or console.color_system in (None, "standard", "windows")
+def _is_poor(page: Page) -> bool:
+    """Whether a page has too few colours to tell the shades apart."""
+    return page.depth in (Depth.none, Depth.sixteen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
+def _map(comparison: Comparison, page: Page) -> Line:
     """The second text as it runs, each place on the colour of its difference; raised figures where colours fail."""
-
-    comparison: Comparison
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        poor = _is_poor(console)
-        line = Line(overflow="fold")
-        for place in self.comparison.places:
-            step = 0 if place.difference is None else lean(place.difference)
-            blank = " " if place.first.text.startswith(" ") else ""
-            shown = _running(place.second) if place.second.tokens else f"{blank}{GONE}"
-            word = shown.lstrip(" ").removesuffix("\n")
-            line.append(shown[: len(shown) - len(shown.lstrip(" "))])
-            line.append(word, _style(step) + Style(underline=not place.same))
-            line.append(_raised(step) if poor and step else "", "bold")
-            line.append("\n" if shown.endswith("\n") else "")
-        yield line
+    line = Line(overflow="fold")
+    for place in comparison.places:
+        step = 0 if place.difference is None else lean(place.difference)
+        blank = " " if place.first.text.startswith(" ") else ""
+        shown = _running(place.second) if place.second.tokens else f"{blank}{GONE}"
+        word = shown.lstrip(" ").removesuffix("\n")
+        line.append(shown[: len(shown) - len(shown.lstrip(" "))])
+        line.append(word, _style(step) + Style(underline=not place.same))
+        line.append(raised(f"{step:+d}") if _is_poor(page) and step else "", "bold")
+        line.append("\n" if shown.endswith("\n") else "")
+    return line
 
 
 GONE = "∅"
@@ -145,35 +134,25 @@ GONE = "∅"
 def _running(stretch: Stretch) -> str:
     """A text for reading: hidden characters spelled out, spaces as they are, and a new line after each line end."""
     parts = [part for part in re.split(r"(?<=\n)", stretch.text) if part] or [""]
-    lines = "\n".join(Span(part, stretch.tokens, stretch.start).seen for part in parts)
+    lines = "\n".join(map(legible, parts)) if stretch.text else Span("", stretch.tokens, stretch.start).seen
     return f"{lines}\n" if stretch.text.endswith("\n") else lines
 
 
-def _raised(step: int) -> str:
-    """Bits with their sign, as superscripts: ⁻⁷."""
-    return f"{step:+d}".translate(str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Legend:
-    """What the colours mean, or the raised figures."""
-
-    models: bool
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        where = "under the second model" if self.models else "than in the first text"
-        line = Line()
-        if _is_poor(console):
-            line.append(f"⁻³ three bits less likely {where}, ⁺³ more; {LEANS} for more than that", "dim")
-        else:
-            line.append("bits ", "dim")
-            for step in range(-LEANS, LEANS + 1):
-                if step in (-LEANS, -1, 1, LEANS) or step % 2 == 0:
-                    line.append(f" {step:+d} " if step else " 0 ", _style(step))
-            line.append(f" less or more likely {where}", "dim")
-        if not self.models:
-            line.append(f"; underlined, other words; {GONE} words that only the first has", "dim")
-        yield line
+def _legend(page: Page, models: bool) -> Line:
+    """What the colours mean, or the raised figures; between two texts, or two models."""
+    where = "under the second model" if models else "than in the first text"
+    line = Line()
+    if _is_poor(page):
+        line.append(f"⁻³ three bits less likely {where}, ⁺³ more; {LEANS} for more than that", "dim")
+    else:
+        line.append("bits ", "dim")
+        for step in range(-LEANS, LEANS + 1):
+            if step in (-LEANS, -1, 1, LEANS) or step % 2 == 0:
+                line.append(f" {step:+d} " if step else " 0 ", _style(step))
+        line.append(f" less or more likely {where}", "dim")
+    if not models:
+        line.append(f"; underlined, other words; {GONE} words that only the first has", "dim")
+    return line
 
 
 def _footer(comparison: Comparison, page: Page) -> Iterator[Line]:
@@ -196,7 +175,7 @@ def _footer(comparison: Comparison, page: Page) -> Iterator[Line]:
         yield Line(f"{places} a token that nothing stands before, which is unscored: left out of all sums.")
     yield from cut(next((score for score in scores if score.min_context is not None), scores[0]))
     if comparison.by == "words":
-        yield Line(spell_line(scores[0].model.sentence), "dim")
+        yield provenance(scores[0])
     else:
         for name, score in zip(("first", "second"), scores, strict=True):
             yield Line(f"{name}: {spell_line(score.model.sentence)}", "dim")

@@ -52,6 +52,11 @@ def _escape(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def raised(figure: str) -> str:
+    """A whole number, signed or not, in superscripts: ⁻⁷."""
+    return figure.translate(str.maketrans("+-0123456789", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def shorten(text: str, length: int) -> str:
     """A text's beginning and end, if it is longer than `length` characters."""
     if len(text) <= length:

@@ -3,7 +3,6 @@
 Where there are no colours, marks stand in for them: figures behind a span are its surprisal in whole bits.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from rich.text import Text as Line
 
 from ..records import Candidate, Ranking, Score, Token
 from . import scale
-from .glyphs import shorten
+from .glyphs import raised, shorten
 from .scale import Depth
 from .spans import Span, legible, spans
 from .table import Page, token_seen
@@ -98,7 +97,7 @@ class _Ink:
         seen = "".join(_broken(span.text)) if "\n" in span.text else span.seen
         inner = seen.strip(" \n") or seen  # a span of blanks alone is shown with them
         before, _, after = seen.partition(inner)
-        figures = "" if logprob is None else _raised(_bits(logprob))
+        figures = "" if logprob is None else raised(f"{int(scale.surprisal(logprob))}")
         yield before, None
         yield f"«{inner}»{figures}" if weakest else f"{inner}{figures}", style if logprob is None else None
         yield after, None
@@ -177,7 +176,7 @@ def _scale(page: Page) -> Iterator[Line]:
 def _signs(score: Score, page: Page) -> Iterator[Line]:
     """What the other signs in a map mean, as far as they are there."""
     if score.weakest is not None and score.weakest.logprob is not None:
-        told = f"{shorten(token_seen(score.weakest), 60)}: {-score.weakest.logprob / math.log(2):.1f} bits"
+        told = f"{shorten(token_seen(score.weakest), 60)}: {scale.surprisal(score.weakest.logprob):.1f} bits"
         if page.depth is Depth.none:
             yield Line(f"«» is around the weakest token, {told}.")
         else:
@@ -206,13 +205,4 @@ def _split(read: Iterable[Span]) -> Iterator[Line]:
 
 
 def _part(token: Token) -> str:
-    return f"{token_seen(token)} {'unscored' if token.logprob is None else f'{-token.logprob / math.log(2):.1f}'}"
-
-
-def _bits(logprob: float) -> int:
-    """Surprisal in whole bits, as the steps of colours are."""
-    return int(max(-logprob, 0.0) / math.log(2))
-
-
-def _raised(number: int) -> str:
-    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{token_seen(token)} {'unscored' if token.logprob is None else f'{scale.surprisal(token.logprob):.1f}'}"

@@ -62,9 +62,14 @@ class Shade:
         return lightness, a, b
 
 
+def surprisal(logprob: float) -> float:
+    """In bits, of a log-probability in nats. None is negative, though rounding may put a logprob above 0."""
+    return max(-logprob, 0.0) / math.log(2)
+
+
 def step(logprob: float) -> int:
     """The step of a log-probability in nats: its surprisal in whole bits."""
-    return min(int(max(-logprob, 0.0) / math.log(2)), STEPS - 1)
+    return min(int(surprisal(logprob)), STEPS - 1)
 
 
 def lean(difference: float) -> int:

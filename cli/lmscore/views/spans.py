@@ -4,14 +4,13 @@ Pure; knows neither colours nor terminals. Characters are Unicode's extended gra
 emoji whose bytes lie in four tokens, or a letter and its accents, are one span of several tokens.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
 import regex
 
-from ..records import Score, Token
+from ..records import Score, Token, joint_logprob
 from .glyphs import spell_bytes
 
 
@@ -32,8 +31,7 @@ class Span:
     @property
     def logprob(self) -> float | None:
         """The sum over its tokens, nats; None where one of them has none."""
-        logprobs = [token.logprob for token in self.tokens if token.logprob is not None]
-        return math.fsum(logprobs) if len(logprobs) == len(self.tokens) else None
+        return joint_logprob(self.tokens)
 
     @property
     def seen(self) -> str:

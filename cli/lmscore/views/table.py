@@ -13,6 +13,7 @@ from rich.text import Text as Line
 
 from ..catalogue import Holding
 from ..records import Alternative, Candidate, Measure, Ranking, Score, Token
+from . import scale
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .scale import Depth
 from .units import Unit
@@ -42,6 +43,11 @@ class Page:
         return self.width < 76
 
     @property
+    def figure(self) -> str:
+        """The head of a column of log-probabilities."""
+        return "logprob" if self.unit is Unit.nats else self.unit.value
+
+    @property
     def weakest(self) -> str:
         return "←" if self.narrow else "← weakest"
 
@@ -55,7 +61,7 @@ MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte"
 
 def score_view(score: Score, page: Page, tokens: bool = True, more: Iterable[RenderableType] = ()) -> RenderableType:
     """One text: a row for each token, unless they are not wanted, then `more`, and below what they add up to."""
-    context = [_context(score.context)] if score.context else []
+    context = [context_line(score.context)] if score.context else []
     fits = len(score.tokens) <= MOST_ROWS
     body = _score_table(score, page) if tokens and fits else Line(shorten(spell_text(score.text), 200))
     left_out = f"{len(score.tokens):,} tokens are too many for a table; --json and --format csv list them"
@@ -65,14 +71,15 @@ def score_view(score: Score, page: Page, tokens: bool = True, more: Iterable[Ren
 
 def score_frame(score: Score, page: Page, views: Iterable[RenderableType]) -> RenderableType:
     """Views of one text, and below them what its tokens add up to, and how that was got."""
-    return Group(*views, *_score_footer(score, page), _provenance(score))
+    return Group(*views, *_score_footer(score, page), provenance(score))
 
 
 MOST_ROWS = 20_000
 """Of a table: a larger one takes minutes to lay out, and nobody scrolls through it."""
 
 
-def _context(context: str) -> Line:
+def context_line(context: str) -> Line:
+    """What stands before a text, shortened."""
     return Line(f"after {shorten(spell_text(context), 200)}", "dim")
 
 
@@ -83,7 +90,7 @@ def _score_table(score: Score, page: Page) -> Table:
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("token", overflow="fold", min_width=5)
     table.add_column("id", justify="right", style="dim", no_wrap=True)
-    table.add_column("logprob" if page.unit is Unit.nats else page.unit.value, justify="right", no_wrap=True)
+    table.add_column(page.figure, justify="right", no_wrap=True)
     table.add_column("prob", justify="right", no_wrap=True)
     table.add_column("rank", justify="right", no_wrap=True)
     if entropy:
@@ -117,7 +124,7 @@ def surprisal_bar(logprob: float) -> str:
     Args:
         logprob: in nats.
     """
-    eighths = min(round(-logprob / math.log(2) * 4), 8 * BAR)
+    eighths = min(round(scale.surprisal(logprob) * 4), 8 * BAR)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
@@ -202,10 +209,10 @@ def ranking_view(
 
 def ranking_frame(ranking: Ranking, top: int | None, views: Iterable[RenderableType]) -> RenderableType:
     """Views of a ranking between what stands before all candidates and what to make of them."""
-    context = [_context(ranking.context)] if ranking.context else []
+    context = [context_line(ranking.context)] if ranking.context else []
     hidden = len(ranking.candidates) - len(ranking.upto(top))
     left_out = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
-    return Group(*context, *views, *left_out, *_verdict(ranking), _provenance(ranking.candidates[0].score))
+    return Group(*context, *views, *left_out, *_verdict(ranking), provenance(ranking.candidates[0].score))
 
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
@@ -313,7 +320,7 @@ def holdings_view(holdings: Sequence[Holding], cache: Path) -> RenderableType:
     return Group(table, Line(f"The cache is {spell_line(str(cache))}", "dim", overflow="fold"))
 
 
-def _provenance(score: Score) -> Line:
+def provenance(score: Score) -> Line:
     """How the numbers were got."""
     return Line(spell_line(score.model.sentence), "dim")
 

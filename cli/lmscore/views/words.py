@@ -10,7 +10,6 @@ from rich.text import Text as Line
 from ..records import Word, Words
 from .glyphs import shorten, spell_bytes
 from .table import MOST_ROWS, Page, bare_table, colour, probability
-from .units import Unit
 
 
 def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
@@ -28,8 +27,7 @@ def _word_table(words: Words, page: Page) -> Table:
     weakest = min(scored, key=lambda word: word.logprob or 0.0, default=None)
     table = bare_table(page)
     table.add_column("word", overflow="fold", min_width=5)
-    columns = ["logprob" if page.unit is Unit.nats else page.unit.value, "prob"]
-    for head in ["tokens", *columns, *(["correction"] if words.corrected else []), ""]:
+    for head in ["tokens", page.figure, "prob", *(["correction"] if words.corrected else []), ""]:
         table.add_column(head, justify="right" if head else "left", no_wrap=True)
     for word in words.items:
         style = colour(word.logprob)
