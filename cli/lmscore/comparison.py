@@ -77,6 +77,11 @@ class Comparison:
     second: Score
     places: tuple[Place, ...]
 
+    @property
+    def scores(self) -> tuple[Score, Score]:
+        """Both."""
+        return self.first, self.second
+
     @cached_property
     def compared(self) -> tuple[Place, ...]:
         """The places that have a difference."""
@@ -113,7 +118,7 @@ class Comparison:
     @property
     def tied(self) -> bool:
         """Whether the totals are closer than the arithmetic can tell."""
-        blur = resolution(self.first) + resolution(self.second)
+        blur = sum(map(resolution, self.scores))
         return self.difference is not None and abs(self.difference) <= blur
 
     @property

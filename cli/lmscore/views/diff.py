@@ -17,10 +17,12 @@ from rich.text import Text as Line
 from ..alignment import blocks
 from ..comparison import Comparison, Place, Stretch
 from ..records import Token
-from .glyphs import raised, shorten, spell_line, spell_text
+from . import remarks
+from .glyphs import raised, spell_line
+from .remarks import SIDES, token_seen
 from .scale import LEANS, Depth, lean, leanings
 from .spans import Span, legible
-from .table import MOST_ROWS, Page, bare_table, context_line, cut, filled, provenance, token_seen
+from .table import MOST_ROWS, Page, bare_table, context_line, filled, provenance
 
 
 def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat: bool = False) -> RenderableType:
@@ -46,9 +48,9 @@ def _table(comparison: Comparison, page: Page) -> Table:
     """A row for each pair of tokens; in the first of a place, its difference and the sum of all so far."""
     table = bare_table(page)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
-    for side in ("first", "second"):
+    for side in SIDES:
         table.add_column(side, overflow="fold", min_width=6)
-        table.add_column(page.figure, justify="right", no_wrap=True)
+        table.add_column(page.unit.heading, justify="right", no_wrap=True)
     table.add_column("change" if page.narrow else "difference", justify="right", no_wrap=True)
     if not page.narrow:
         table.add_column("so far", justify="right", no_wrap=True)
@@ -59,7 +61,7 @@ def _table(comparison: Comparison, page: Page) -> Table:
         so_far += [] if place.difference is None else [place.difference]
         mark = ("←" if page.narrow else "← decides") if place is decides else ""
         changed = _change(place.difference, page, "unscored")
-        last = [] if page.narrow else [Line(_signed(math.fsum(so_far), page) if so_far else "", "dim")]
+        last = [] if page.narrow else [Line(page.unit.signed(math.fsum(so_far)) if so_far else "", "dim")]
         index, tail = str(place.index), [changed, *last, Line(mark, "bold")]
         for ours, theirs in _pairs(place):
             style = "" if place.same else "bold"
@@ -85,20 +87,14 @@ def _cells(token: Token | None, page: Page, style: str) -> Iterator[Line]:
         yield from (Line(""), Line(""))
         return
     yield Line(token_seen(token), style)
-    yield Line("unscored" if token.logprob is None else f"{page.unit.of(token.logprob):.4f}")
+    yield Line("unscored" if token.logprob is None else page.unit.figure(token.logprob))
 
 
 def _change(difference: float | None, page: Page, missing: str) -> Line:
     """A difference on the colour of its step."""
     if difference is None:
         return Line(missing, "dim")
-    return Line(_signed(difference, page), _style(lean(difference)))
-
-
-def _signed(nats: float, page: Page) -> str:
-    """A difference with its sign; none where it is nothing, to as many digits as are shown."""
-    figure = f"{page.unit.of(nats):+.4f}"
-    return figure[1:] if float(figure) == 0 else figure
+    return Line(page.unit.signed(difference), _style(lean(difference)))
 
 
 def _style(step: int) -> Style:
@@ -157,72 +153,12 @@ def _legend(page: Page, models: bool) -> Line:
 
 def _footer(comparison: Comparison, page: Page) -> Iterator[Line]:
     """What it adds up to, who wins, what decides, and how the numbers were got."""
-    scores = (comparison.first, comparison.second)
-    for name, score, total, bits in zip(
-        ("first", "second"), scores, comparison.totals, comparison.bits_per_byte, strict=True
-    ):
-        if total is not None:
-            figures = [
-                f"{name:6} total {page.unit.of(total):.4f} {page.unit.value}",
-                *([] if bits is None else [f"{bits:.4f} bits per byte"]),
-                f"{score.num_tokens} token{'s' * (score.num_tokens != 1)}",
-                *([f"{score.num_unscored} unscored"] if score.num_unscored else []),
-            ]
-            yield from (Line(line, "bold") for line in filled(figures, page.width))
-    yield from map(Line, _verdict(comparison, page))
-    if missing := len(comparison.places) - len(comparison.compared):
-        places = "1 place has" if missing == 1 else f"{missing} places have"
-        yield Line(f"{places} a token that nothing stands before, which is unscored: left out of all sums.")
-    yield from cut(next((score for score in scores if score.min_context is not None), scores[0]))
+    for name, figures in remarks.side_figures(comparison, page.unit):
+        first, *others = figures
+        yield from (Line(line, "bold") for line in filled([f"{name:6} {first}", *others], page.width))
+    yield from map(Line, remarks.comparison_notes(comparison, page.unit))
     if comparison.by == "words":
-        yield provenance(scores[0])
+        yield provenance(comparison.first.model)
     else:
-        for name, score in zip(("first", "second"), scores, strict=True):
+        for name, score in zip(SIDES, comparison.scores, strict=True):
             yield Line(f"{name}: {spell_line(score.model.sentence)}", "dim")
-
-
-def _verdict(comparison: Comparison, page: Page) -> Iterator[str]:
-    difference, unit = comparison.difference, page.unit.value
-    if difference is None:
-        yield "Nothing can be compared: no place has a figure on both sides."
-        return
-    yield f"difference {_signed(difference, page)} {unit}: {_winner(comparison)}"
-    if comparison.by == "words" and comparison.at_same is not None and not all(p.same for p in comparison.places):
-        other = math.fsum((difference, -comparison.at_same))
-        yield (
-            f"{_signed(other, page)} of it where the words differ, {_signed(comparison.at_same, page)} at words that "
-            "both have, since other words stand before them."
-        )
-    if (place := comparison.decides) is not None:
-        yield f"It is decided at {_named(place, comparison, page)}."
-    if comparison.by == "bytes" and (widest := comparison.widest()):
-        yield f"Furthest apart: {', '.join(_named(place, comparison, page) for place in widest)}."
-
-
-def _winner(comparison: Comparison) -> str:
-    """Which is the more probable, and how much; or that the arithmetic cannot tell."""
-    if comparison.by == "words" and all(place.same for place in comparison.places):
-        return "the texts are the same."
-    if comparison.tied:
-        dtypes = dict.fromkeys(score.model.dtype for score in (comparison.first, comparison.second))
-        return f"no winner, since it is less than {' and '.join(dtypes)} can tell."
-    which = "the second" if comparison.winner else "the first"
-    times = math.exp(min(abs(comparison.difference or 0.0), 700))
-    much = f"{times:,.3g} times as probable" if times < 1000 else "more probable"
-    if comparison.by == "bytes":
-        return f"the text is {much} under {which} model."
-    return f"{which} is {much}."
-
-
-def _named(place: Place, comparison: Comparison, page: Page) -> str:
-    """A place in a sentence: its number, what stands there, its difference."""
-    figure = "" if place.difference is None else f" {_signed(place.difference, page)}"
-    if place.same:
-        return f"#{place.index} {_short(place.second)}{figure}"
-    return f"#{place.index} {_short(place.first)} / {_short(place.second)}{figure}"
-
-
-def _short(stretch: Stretch) -> str:
-    if not stretch.tokens:
-        return "nothing"
-    return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)

@@ -10,7 +10,8 @@ from rich.text import Text as Line
 
 from ..records import Alternative, Score, Token
 from .glyphs import shorten, spell_bytes, spell_text
-from .table import Page, probability, token_seen
+from .remarks import probability, token_seen
+from .table import Page
 
 LIKELIEST = 5
 """So many of the tokens that were expected are named."""
@@ -37,7 +38,7 @@ def explanations(score: Score, page: Page, count: int) -> Iterator[RenderableTyp
 def _heading(place: int, token: Token, page: Page) -> Line:
     logprob = token.logprob or 0.0
     rank = "" if token.rank is None else f", rank {token.rank:,}"
-    figures = f"{page.unit.of(logprob):.4f} {page.unit.value}, probability {probability(logprob)}{rank}"
+    figures = f"{page.unit.figure(logprob)} {page.unit.value}, probability {probability(logprob)}{rank}"
     return Line.assemble(f"{place}. ", (shorten(token_seen(token), 60), "bold"), f" (#{token.index}): {figures}")
 
 
@@ -95,4 +96,4 @@ def _without(token: Token, score: Score, page: Page) -> str:
     if score.num_tokens == 1:
         return "nothing would be scored"
     rest = math.fsum([*score.logprobs, -(token.logprob or 0.0)])
-    return f"the total would be {page.unit.of(rest):.4f} {page.unit.value}"
+    return f"the total would be {page.unit.figure(rest)} {page.unit.value}"

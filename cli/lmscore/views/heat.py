@@ -17,9 +17,10 @@ from rich.text import Text as Line
 from ..records import Candidate, Ranking, Score, Token
 from . import scale
 from .glyphs import raised, shorten
+from .remarks import token_seen
 from .scale import Depth
 from .spans import Span, legible, spans
-from .table import Page, token_seen
+from .table import Page
 
 BREAK = "↵"
 STRADDLES = "↔"

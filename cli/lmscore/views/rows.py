@@ -143,9 +143,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
                 "min_context": score.min_context,
                 "model": asdict(score.model),
             }
-            for score, total, bits in zip(
-                (comparison.first, comparison.second), comparison.totals, comparison.bits_per_byte, strict=True
-            )
+            for score, total, bits in zip(comparison.scores, comparison.totals, comparison.bits_per_byte, strict=True)
         ],
         "num_places": len(comparison.places),
         "num_uncompared": len(comparison.places) - len(comparison.compared),

@@ -10,7 +10,7 @@ from rich.text import Text as Line
 from ..corpus import Corpus, Hits
 from ..records import Measure, Provenance
 from .glyphs import shorten, spell_line
-from .table import MEASURES
+from .remarks import MEASURES
 
 
 def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:

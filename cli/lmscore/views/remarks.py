@@ -1,0 +1,198 @@
+"""Figures and sentences about scores, rankings and comparisons, as plain text that is safe to show.
+
+Knows neither Rich nor HTML: tables, heat maps and pages all say it in these words.
+"""
+
+import math
+from collections.abc import Iterator
+
+import regex
+
+from ..comparison import Comparison, Place, Stretch
+from ..records import Measure, Ranking, Score, Token, Words
+from .glyphs import shorten, spell_bytes, spell_text
+from .units import Unit
+
+MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte": "mean per byte", "pmi": "pmi"}
+
+
+def token_seen(token: Token) -> str:
+    """A token as it may be shown."""
+    return spell_bytes(token.bytes) if token.bytes else spell_text(token.token)
+
+
+def probability(logprob: float) -> str:
+    """A probability to the figures that count."""
+    share = math.exp(logprob)
+    if share >= 0.00095:
+        return f"{share:.4f}"
+    return f"{share:.1e}" if share > 1e-99 else "<1e-99"  # never 0: it is not impossible
+
+
+def share(part: float) -> str:
+    """A share of a whole; neither nothing nor everything, where it is only nearly so."""
+    if 0 < part < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= part < 1 else f"{part:.1%}"
+
+
+def figures(score: Score, unit: Unit) -> Iterator[str]:
+    """What a text's tokens add up to; nothing where none was scored."""
+    if score.total_logprob is None or score.mean_logprob is None:
+        return
+    yield f"total {unit.figure(score.total_logprob)} {unit.value}"
+    yield f"mean {unit.figure(score.mean_logprob)}"
+    yield f"perplexity {'beyond float64' if score.perplexity is None else f'{score.perplexity:.4g}'}"
+    if score.bits_per_byte is not None:
+        yield f"{score.bits_per_byte:.4f} bits per byte"
+    yield from counts(score)
+
+
+def counts(score: Score) -> Iterator[str]:
+    """How many tokens were scored, and how many were not."""
+    yield f"{score.num_tokens} token{'s' * (score.num_tokens != 1)}"
+    if score.num_unscored:
+        yield f"{score.num_unscored} unscored"
+
+
+def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
+    """What to know of a text's figures.
+
+    Args:
+        straddles: what marks a token that also holds the end of the context.
+    """
+    if score.total_logprob is None:
+        yield "no token was scored: nothing stands before the first"
+        return
+    if (weakest := score.weakest) is not None and weakest.logprob is not None:
+        part = "" if score.weakest_share is None else f", {score.weakest_share:.1%} of the total"
+        yield (
+            f"The weakest token is {token_seen(weakest)} (#{weakest.index}): "
+            f"{unit.figure(weakest.logprob)} {unit.value}, probability {probability(weakest.logprob)}{part}."
+        )
+    if any(token.straddles for token in score.tokens):
+        yield f"A token marked {straddles} also holds the end of the context; it is scored with the text."
+    yield from cut(score)
+
+
+def cut(score: Score) -> Iterator[str]:
+    """Says so where a token did not see all that stands before it."""
+    if score.min_context is not None:
+        windows = f"in {score.windows} overlapping windows" if score.windows > 1 else "without its beginning"
+        yield (
+            f"Longer than the model's context: read {windows}; "
+            f"where the beginning was out of sight, a token had at least {score.min_context} before it."
+        )
+
+
+def word_notes(words: Words) -> Iterator[str]:
+    """Which figure it is that stands beside a word, and where words are not what they seem."""
+    if not words.corrected:
+        yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
+    elif words.marks == "end":
+        yield "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
+    else:
+        yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
+    if words.marks == "none":
+        yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
+    if lost := words.num_unscored:
+        yield f"{lost} without a figure: a token of theirs is unscored, or spells something else than the text."
+    if any(UNSPACED.search(word.word) for word in words.items):
+        yield "A script without blanks between words: what stands here as a word may be several."
+
+
+UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}][\p{L}\p{M}]{3}"
+)
+"""Letters in a row, of a script whose words nothing parts."""
+
+
+def no_winner(ranking: Ranking) -> Iterator[str]:
+    """Says so where several candidates share the first place."""
+    if ranking.tied:
+        first = [candidate for candidate in ranking.candidates if candidate.place == 1]
+        yield (
+            f"No winner by {MEASURES[ranking.by]}: the first {len(first)} are closer than "
+            f"{first[0].score.model.dtype} can tell apart (marked =, in input order)."
+        )
+
+
+def ranking_notes(ranking: Ranking) -> Iterator[str]:
+    """What to know of a ranking besides."""
+    if not ranking.tied and any(candidate.tied for candidate in ranking.candidates):
+        yield "= marks candidates that are closer than the arithmetic can tell apart, in input order."
+    for winner in ranking.candidates:
+        if measures := [MEASURES[measure] for measure, index in ranking.flips.items() if index == winner.index]:
+            yield (
+                f"By {' and '.join(measures)} another would win: {shorten(spell_text(winner.score.text), 60)} "
+                f"(here in place {winner.place})."
+            )
+    shortened = (candidate.score for candidate in ranking.candidates if candidate.score.min_context is not None)
+    for score in list(shortened)[:1]:
+        yield from cut(score)
+
+
+SIDES = ("first", "second")
+"""What the two that are compared are called."""
+
+
+def side_figures(comparison: Comparison, unit: Unit) -> Iterator[tuple[str, list[str]]]:
+    """What either side adds up to, with its name; nothing of one that has no figures."""
+    for name, score, total, bits in zip(
+        SIDES, comparison.scores, comparison.totals, comparison.bits_per_byte, strict=True
+    ):
+        if total is not None:
+            per_byte = [] if bits is None else [f"{bits:.4f} bits per byte"]
+            yield name, [f"total {unit.figure(total)} {unit.value}", *per_byte, *counts(score)]
+
+
+def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
+    """The difference, who wins, what decides."""
+    difference = comparison.difference
+    if difference is None:
+        yield "Nothing can be compared: no place has a figure on both sides."
+    else:
+        yield f"difference {unit.signed(difference)} {unit.value}: {_winner(comparison)}"
+        if comparison.by == "words" and comparison.at_same is not None and not all(p.same for p in comparison.places):
+            other = math.fsum((difference, -comparison.at_same))
+            yield (
+                f"{unit.signed(other)} of it where the words differ, {unit.signed(comparison.at_same)} at words that "
+                "both have, since other words stand before them."
+            )
+        if (place := comparison.decides) is not None:
+            yield f"It is decided at {_named(place, unit)}."
+        if comparison.by == "bytes" and (widest := comparison.widest()):
+            yield f"Furthest apart: {', '.join(_named(place, unit) for place in widest)}."
+    if missing := len(comparison.places) - len(comparison.compared):
+        places = "1 place has" if missing == 1 else f"{missing} places have"
+        yield f"{places} a token that nothing stands before, which is unscored: left out of all sums."
+    shortened = (score for score in comparison.scores if score.min_context is not None)
+    for score in list(shortened)[:1]:
+        yield from cut(score)
+
+
+def _winner(comparison: Comparison) -> str:
+    """Which is the more probable, and how much; or that the arithmetic cannot tell."""
+    if comparison.by == "words" and all(place.same for place in comparison.places):
+        return "the texts are the same."
+    if comparison.tied:
+        dtypes = dict.fromkeys(score.model.dtype for score in comparison.scores)
+        return f"no winner, since it is less than {' and '.join(dtypes)} can tell."
+    which = f"the {SIDES[comparison.winner or 0]}"
+    times = math.exp(min(abs(comparison.difference or 0.0), 700))
+    much = f"{times:,.3g} times as probable" if times < 1000 else "more probable"
+    return f"the text is {much} under {which} model." if comparison.by == "bytes" else f"{which} is {much}."
+
+
+def _named(place: Place, unit: Unit) -> str:
+    """A place in a sentence: its number, what stands there, its difference."""
+    figure = "" if place.difference is None else f" {unit.signed(place.difference)}"
+    both = [place.second] if place.same else [place.first, place.second]
+    return f"#{place.index} {' / '.join(map(stretch_seen, both))}{figure}"
+
+
+def stretch_seen(stretch: Stretch) -> str:
+    """What one of two has at a place, shortened."""
+    if not stretch.tokens:
+        return "nothing"
+    return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)
