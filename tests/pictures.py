@@ -2,28 +2,46 @@
 
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
-from . import readme
+from . import browser, readme
 
 FOLDER = Path(__file__).parent / "pictures"
-PICTURES = {"heat.svg": "lmscore score --whole --file sample_inputs/story.txt --view heat"}
+STORY = "lmscore score --whole --file sample_inputs/story.txt"
+PICTURES = {"heat.svg": f"{STORY} --view heat --svg heat.svg", "report.png": f"{STORY} --html report.html"}
 """Which command each shows."""
 
 
-def draw(folder: Path) -> None:
-    """Draw all of them.
+def terminal(folder: Path) -> None:
+    """Draw what stands in a terminal.
 
     Raises:
-        subprocess.CalledProcessError: a command fails.
+        subprocess.CalledProcessError: the command fails.
     """
-    for name, command in PICTURES.items():
-        readme.printed(f"{command} --svg {shlex.quote(str(folder / name))}")
+    readme.printed(f"{PICTURES['heat.svg']} && cp heat.svg {shlex.quote(str(folder))}")
+
+
+def page(folder: Path) -> None:
+    """Draw a page as it is seen when a token is pointed at.
+
+    Raises:
+        FileNotFoundError: there is no browser.
+        subprocess.CalledProcessError: the command fails.
+    """
+    with tempfile.TemporaryDirectory() as written:
+        readme.printed(f"{PICTURES['report.png']} && cp report.html {shlex.quote(written)}")
+        with browser.opened() as chromium:
+            tab = chromium.new_page(viewport={"width": 1100, "height": 800}, color_scheme="light")
+            tab.goto(Path(written, "report.html").as_uri())
+            tab.locator(".weakest").hover()
+            tab.screenshot(path=folder / "report.png")
 
 
 def main() -> int:
     FOLDER.mkdir(exist_ok=True)
-    draw(FOLDER)
+    terminal(FOLDER)
+    page(FOLDER)
     return 0
 
 

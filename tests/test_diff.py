@@ -520,7 +520,7 @@ def test_without_colours_raised_bits_say_the_difference() -> None:
 def test_a_text_of_several_lines_runs_over_several_lines() -> None:
     ours, theirs = spelled(("a.\n", -1.0), ("c", -1.0)), spelled(("a.\n", -3.0), ("\\n", -1.0))
     shown = printed(comparison_view(by_words(ours, theirs), Page(), table=False, heat=True), 80)
-    assert shown.splitlines()[:2] == ["a.\\n⁻²", "\\\\n"]
+    assert shown.splitlines()[:2] == ["a.↵⁻²", "\\\\n"]
 
 
 @pytest.mark.parametrize(("colors", "depth"), [("256", Depth.many), ("truecolor", Depth.full)])

@@ -73,6 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "views.diff",
         "views.explain",
         "views.heat",
+        "views.remarks",
+        "views.report",
         "views.rows",
         "views.summary",
         "views.table",
@@ -80,17 +82,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "download": {"catalogue", "conversion", "errors", "interrupt"},
     "views": set(),
+    "views.chart": set(),
     "views.explain": {"records", "views.glyphs", "views.remarks", "views.table"},
     "views.glyphs": set(),
     "views.heat": {"records", "views.glyphs", "views.remarks", "views.scale", "views.spans", "views.table"},
-    "views.remarks": {"comparison", "records", "views.glyphs", "views.units"},
+    "views.remarks": {"comparison", "corpus", "records", "views.glyphs", "views.units"},
+    "views.report": {
+        *("", "comparison", "corpus", "records", "views.chart", "views.glyphs", "views.remarks", "views.scale"),
+        *("views.spans", "views.standings", "views.units"),
+    },
     "views.standings": {"records", "views.glyphs", "views.remarks", "views.units"},
     "views.units": set(),
     "views.words": {"records", "views.glyphs", "views.remarks", "views.table"},
     "views.rows": {"", "catalogue", "comparison", "corpus", "records"},
     "views.diff": {
-        *("alignment", "comparison", "records", "views.glyphs", "views.remarks", "views.scale", "views.spans"),
-        "views.table",
+        *("comparison", "records", "views.glyphs", "views.remarks", "views.scale", "views.spans", "views.table"),
     },
     "views.scale": set(),
     "views.spans": {"records", "views.glyphs"},
@@ -105,6 +111,8 @@ MAY_IMPORT_FOREIGN = {
     "rich": {
         *("terminal", "views.diff", "views.explain", "views.heat", "views.summary", "views.table", "views.words"),
     },
+    "jinja2": {"views.report"},
+    "markupsafe": {"views.report"},
     "pyarrow": {"encoding", "tables"},
     "typer": {"app", "options"},
     "torch": {"engine", "decoder", "pretrained", "scorer", "loading", "conversion"},
@@ -186,7 +194,7 @@ def test_help_models_and_version_load_neither_torch_nor_transformers(arguments: 
     code = (
         "import sys; from lmscore.app import run; "
         f"sys.argv = ['lmscore', *{arguments!r}]; code = run(); "
-        "print({'torch', 'transformers', 'numpy', 'pyarrow'} & sys.modules.keys(), code, file=sys.stderr)"
+        "print({'torch', 'transformers', 'numpy', 'pyarrow', 'jinja2'} & sys.modules.keys(), code, file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert ran.stderr.splitlines()[-1] == "set() 0"

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -106,6 +105,7 @@ def score(
     view: opt.ViewOpt = None,
     explain: opt.ExplainOpt = 0,
     svg: opt.SvgOpt = None,
+    html: opt.HtmlOpt = None,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
     quiet: opt.QuietOpt = False,
@@ -136,10 +136,10 @@ def score(
     rank = style.tokens and (rank or style.format is opt.Format.table)
     wording = _wording(words, word_correction)
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
-    reading = show.needed(style, reading)
+    reading = show.told_in_full(reading) if explain or html else reading
     terminal.listen(quiet, verbose)
     source = _begun(_spaced(_texts(texts or [], file, whole, context)))
-    with files.output(output, file or files.STDIN) as stream, _picture(svg, output, file) as picture:
+    with files.output(output, file or files.STDIN) as stream, _besides(output, file, svg=svg, html=html) as besides:
         scorer = _open(
             quiet,
             model=model,
@@ -152,7 +152,7 @@ def score(
         )
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
-            show.scores(scores, stream, style, picture)
+            show.scores(scores, stream, style, besides)
 
 
 @app.command()
@@ -180,6 +180,7 @@ def rank(
     unit: opt.UnitOpt = opt.Unit.nats,
     view: opt.ViewOpt = None,
     svg: opt.SvgOpt = None,
+    html: opt.HtmlOpt = None,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
     quiet: opt.QuietOpt = False,
@@ -198,9 +199,10 @@ def rank(
     )
     _check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary.value, stride)
+    reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
     groups = _hinted(_begun(_groups(file, input_format, context, join)))
-    with files.output(output, file or files.STDIN) as stream, _picture(svg, output, file) as picture:
+    with files.output(output, file or files.STDIN) as stream, _besides(output, file, svg=svg, html=html) as besides:
         scorer = _open(
             quiet,
             model=model,
@@ -213,7 +215,7 @@ def rank(
         )
         with terminal.pace(quiet) as pace:
             rankings = scorer.rankings(groups, by.value, reading, tick=show.ticks(pace))
-            show.rankings(_timed(rankings, _tokens_of), stream, style, picture)
+            show.rankings(_timed(rankings, _tokens_of), stream, style, besides)
 
 
 @app.command()
@@ -236,6 +238,7 @@ def diff(
     unit: opt.UnitOpt = opt.Unit.nats,
     view: opt.ComparedViewOpt = None,
     svg: opt.SvgOpt = None,
+    html: opt.HtmlOpt = None,
     output: opt.OutOpt = None,
     color: opt.ColorOpt = opt.Color.auto,
     quiet: opt.QuietOpt = False,
@@ -254,16 +257,17 @@ def diff(
     style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted, view=view or opt.View.table)
     _check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary.value, stride)
+    reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
     # By hand, since a list that is read from the environment is cut at blanks, and a folder's name may hold them.
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
     source = list(_spaced(_compared(texts or [], models, context)))
-    with files.output(output, files.STDIN) as stream, _picture(svg, output, None) as picture:
+    with files.output(output, files.STDIN) as stream, _besides(output, files.STDIN, svg=svg, html=html) as besides:
         chosen = dict(revision=revision, trust_remote_code=trust_remote_code, dtype=dtype.value, bos=bos)
         opened = partial(_open, quiet, device=device.value, threads=threads, **chosen)
         first, second = _scored_by(models, source, reading, opened, quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
-        show.comparison(compare(first, second), stream, style, picture)
+        show.comparison(compare(first, second), stream, style, besides)
 
 
 @app.command()
@@ -294,6 +298,7 @@ def batch(
     shard: opt.ShardOpt = None,
     restart: opt.RestartOpt = False,
     summary: opt.SummaryOpt = None,
+    html: opt.SummaryHtmlOpt = None,
     model: opt.ModelOpt = opt.MODEL,
     revision: opt.RevisionOpt = None,
     trust_remote_code: opt.TrustOpt = False,
@@ -321,6 +326,8 @@ def batch(
     """
     from . import batch as batches
 
+    if html == files.STDIN:
+        raise typer.BadParameter("--html names a file: standard output has the summary")
     terminal.listen(quiet, verbose)
     roles = _roles(
         text_column,
@@ -336,7 +343,7 @@ def batch(
     wording = _wording(words or rows is opt.Rows.word, word_correction)
     reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
     job = _job(roles, reading, by.value, bos, on_error.value, columns, prefix, (tokens, words), rows.value)
-    todo = batches.plan(source, job, output, summary)
+    todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
     if hint := next(filter(None, map(hints.of_text, todo.first.texts)), None):
         log.warning("%s; --join ' ' puts one there", hint)
     with files.output(None) as stream:
@@ -350,7 +357,7 @@ def batch(
             bos=bos,
             threads=threads,
         )
-        keep = show.summary_keeper(summary, scorer.provenance)
+        keep = show.summary_keeper(summary, html, ", ".join(inputs), scorer.provenance, by.value)
         with terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
         with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
@@ -410,19 +417,26 @@ def _check(style: show.Style, **asked: Any) -> None:
         raise typer.BadParameter(f"--{style.extras[0]} tells of each token in a table; choose --view both")
 
 
-def _picture(svg: str | None, output: str | None, source: str | None) -> AbstractContextManager[TextIO | None]:
-    """The file that a picture is written to, if one is wanted.
+@contextlib.contextmanager
+def _besides(output: str | None, source: str | None, **names: str | None) -> Iterator[show.Besides]:
+    """The files that are written beside the output, as far as they are named.
 
     Raises:
-        typer.BadParameter: something else is written there.
+        typer.BadParameter: one of them is standard output, or where something else is written.
     """
-    if svg is None:
-        return contextlib.nullcontext()
-    if svg == files.STDIN:
-        raise typer.BadParameter("--svg names a file: standard output has the table")
-    if output is not None and os.path.realpath(svg) == os.path.realpath(output):
-        raise typer.BadParameter("--svg and -o name the same file; choose another for one of them")
-    return files.output(svg, source or files.STDIN)
+    taken = {} if output is None else {os.path.realpath(output): "-o"}
+    with contextlib.ExitStack() as opened:
+        streams = dict[str, TextIO]()
+        for name, path in names.items():
+            if path is None:
+                continue
+            if path == files.STDIN:
+                raise typer.BadParameter(f"--{name} names a file: standard output has the table")
+            other = taken.setdefault(os.path.realpath(path), f"--{name}")
+            if other != f"--{name}":
+                raise typer.BadParameter(f"--{name} and {other} name the same file; choose another for one of them")
+            streams[name] = opened.enter_context(files.output(path, source or files.STDIN))
+        yield show.Besides(**streams)
 
 
 def _roles(

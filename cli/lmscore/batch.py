@@ -446,11 +446,11 @@ class Places:
 
     Attributes:
         out: takes its name when it is whole.
-        summary: what it adds up to, as JSON; None for nowhere.
+        summaries: where what it adds up to is written, by the option that says so.
     """
 
     out: Path
-    summary: Path | None = None
+    summaries: Mapping[str, Path]
 
     @property
     def parts(self) -> dict[str, Path]:
@@ -485,16 +485,20 @@ class Places:
             raise LmscoreError(f"cannot write {out}: {out.parent} may not be written to; choose another place with -o")
         taken = [out, self.errors, *self.parts.values(), self.gathered, journal.journal_of(out), journal.lock_of(out)]
         for path in (Path(source).resolve() for source in sources if source != STDIN):
-            if path in [*taken, self.summary] or (out.exists() and path.exists() and out.samefile(path)):
-                raise LmscoreError(
-                    f"{path} is being read, and would be lost; choose another place with -o or --summary"
-                )
+            if path in taken or (out.exists() and path.exists() and out.samefile(path)):
+                raise LmscoreError(f"{path} is being read, and would be lost; choose another place with -o")
+            for option, summary in self.summaries.items():
+                if path == summary:
+                    raise LmscoreError(f"{path} is being read, and would be lost; choose another {option}")
         for path in taken:
             path.exists()  # raises where a name is too long
-        if self.summary in taken:
-            raise LmscoreError(f"--summary {self.summary} is where the records go; choose another place")
-        if self.summary is not None and not self.summary.parent.is_dir():
-            raise LmscoreError(f"cannot write {self.summary}: there is no such folder; make it first")
+        for option, summary in self.summaries.items():
+            if summary in taken:
+                raise LmscoreError(f"{option} {summary} is where the records go; choose another place")
+            if not summary.parent.is_dir():
+                raise LmscoreError(f"cannot write {summary}: there is no such folder; make it first")
+        if len(set(self.summaries.values())) < len(self.summaries):
+            raise LmscoreError(f"{' and '.join(self.summaries)} name the same file; choose another for one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,8 +529,14 @@ class Plan:
         return self.position.done / self.position.total if self.position.total else None
 
 
-def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan:
+NOWHERE: Mapping[str, str | None] = {}
+
+
+def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None] = NOWHERE) -> Plan:
     """Look at the files, at the first record, and at the output's place.
+
+    Args:
+        summaries: where summaries go, by the option that says so; standard output and None are no files.
 
     Raises:
         LmscoreError: there are no records, a column is missing or taken, or the output has no place or no format.
@@ -543,7 +553,8 @@ def plan(source: Source, job: Job, out: str, summary: str | None = None) -> Plan
             f"or --rows {lists[0].removesuffix('s')}"
         )
     try:
-        places = Places(Path(out).resolve(), None if summary in (None, STDIN) else Path(summary).resolve())
+        named = {option: Path(path).resolve() for option, path in summaries.items() if path not in (None, STDIN)}
+        places = Places(Path(out).resolve(), named)
         places.check(source.paths)
     except (OSError, RuntimeError) as err:  # a name too long, links in a circle
         raise LmscoreError(f"cannot write {out}: {getattr(err, 'strerror', None) or err}; choose another -o") from err

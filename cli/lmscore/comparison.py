@@ -4,10 +4,10 @@ Pure. A difference is the second's log-probability less the first's, in nats: ne
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Literal
 
 from . import words
@@ -59,6 +59,15 @@ class Place:
         """The second's log-probability less the first's, nats; None where one of them has none."""
         known = self.first.logprob is not None and self.second.logprob is not None
         return _difference([self]) if known else None
+
+    def pairs(self) -> Iterator[tuple[Token | None, Token | None]]:
+        """The tokens of both side by side: those that are alike together, the others as they come."""
+        ours = [(token.bytes, token.start - self.first.start) for token in self.first.tokens]
+        theirs = [(token.bytes, token.start - self.second.start) for token in self.second.tokens]
+        if not self.same:  # words of other lengths: only what they spell can be alike
+            ours, theirs = [(spelled, 0) for spelled, _ in ours], [(spelled, 0) for spelled, _ in theirs]
+        for a, b in blocks(ours, theirs):
+            yield from zip_longest(self.first.tokens[a.start : a.stop], self.second.tokens[b.start : b.stop])
 
 
 @dataclass(frozen=True)

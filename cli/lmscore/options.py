@@ -381,6 +381,15 @@ ExplainOpt = Annotated[
 SvgOpt = Annotated[
     str | None, typer.Option("--svg", metavar="FILE", help="Save what is shown as a picture too.", **_OUT)
 ]
+HtmlOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write a page to hand on too: one file, to look at in a browser.", **_OUT
+    ),
+]
+SummaryHtmlOpt = Annotated[
+    str | None, typer.Option("--html", metavar="FILE", help="Write the summary as a page to hand on too.")
+]
 NoTokensOpt = Annotated[bool, typer.Option("--no-tokens", help="Only the totals, no token lists.", **_OUT, **_FLAG)]
 UnitOpt = Annotated[
     Unit,

@@ -281,6 +281,10 @@ class Score:
         scored = (token for token in self.tokens if token.logprob is not None)
         return min(scored, key=lambda token: token.logprob or 0.0, default=None)
 
+    def is_weakest(self, token: Token) -> bool:
+        """Whether a token of its is the weakest."""
+        return self.weakest is not None and token.index == self.weakest.index
+
     @property
     def weakest_share(self) -> float | None:
         """The weakest token's part of the total; None where the total is 0 or does not exist."""

@@ -54,23 +54,42 @@ class Style:
     explain: int = 0
 
 
-def needed(style: Style, reading: Reading) -> Reading:
-    """A reading that also reads out what is shown without being asked for by name."""
-    if not style.explain:
-        return reading
-    from .views.explain import LIKELIEST
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """Files that are written beside what is shown.
+
+    Attributes:
+        svg: gets a picture of it.
+        html: gets a page.
+    """
+
+    svg: TextIO | None = None
+    html: TextIO | None = None
+
+
+NOTHING = Besides()
+
+
+def told_in_full(reading: Reading) -> Reading:
+    """A reading that also reads out of each token what explanations and pages tell of it."""
+    from .views.remarks import LIKELIEST
 
     return replace(reading, rank=True, entropy=True, top=max(reading.top, LIKELIEST))
 
 
-def scores(records: Iterable[Score], stream: TextIO, style: Style, picture: TextIO | None = None) -> None:
-    """Write each text's score; and, as SVG, a picture of it."""
+def scores(records: Iterable[Score], stream: TextIO, style: Style, besides: Besides = NOTHING) -> None:
+    """Write each text's score."""
     from .views import rows
+
+    if besides.html is not None:
+        from .views import report
+
+        records = report.of_scores(records, besides.html, style.unit, terminal.command())
 
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
     elif style.format is opt.Format.table:
-        _tables(stream, style, records, partial(_score_view, style), picture)
+        _tables(stream, style, records, partial(_score_view, style), besides.svg)
     else:
         rows.write_rows(stream, rows.score_rows(records, style.tokens, style.extras), style.format.separator)
 
@@ -88,14 +107,19 @@ def _score_view(style: Style, score: Score, page: "table.Page") -> "RenderableTy
     return table.score_view(score, page, style.tokens, ("", *heated, *below))
 
 
-def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, picture: TextIO | None = None) -> None:
-    """Write each group's ranking; and, as SVG, a picture of it."""
+def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, besides: Besides = NOTHING) -> None:
+    """Write each group's ranking."""
     from .views import rows
+
+    if besides.html is not None:
+        from .views import report
+
+        records = report.of_rankings(records, besides.html, style.unit, style.top, terminal.command())
 
     if style.format is opt.Format.json:
         rows.write_json(stream, (rows.ranking_object(ranking, style.tokens, style.top) for ranking in records))
     elif style.format is opt.Format.table:
-        _tables(stream, style, records, partial(_ranking_view, style), picture)
+        _tables(stream, style, records, partial(_ranking_view, style), besides.svg)
     else:
         rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
 
@@ -111,15 +135,19 @@ def _ranking_view(style: Style, ranking: Ranking, page: "table.Page") -> "Render
     return table.ranking_view(ranking, page, style.top, ("", *heated))
 
 
-def comparison(record: "Comparison", stream: TextIO, style: Style, picture: TextIO | None = None) -> None:
-    """Write what two scores have apart; and, as SVG, a picture of it."""
+def comparison(record: "Comparison", stream: TextIO, style: Style, besides: Besides = NOTHING) -> None:
+    """Write what two scores have apart."""
     from .views import diff, rows
 
+    if besides.html is not None:
+        from .views import report
+
+        besides.html.write(report.of_comparison(record, style.unit, terminal.command()))
     if style.format is opt.Format.json:
         rows.write_json(stream, [rows.comparison_object(record)])
     elif style.format is opt.Format.table:
         table, heat = style.view is not opt.View.heat, style.view is not opt.View.table
-        _tables(stream, style, [record], partial(diff.comparison_view, table=table, heat=heat), picture)
+        _tables(stream, style, [record], partial(diff.comparison_view, table=table, heat=heat), besides.svg)
     else:
         rows.write_rows(stream, rows.comparison_rows(record), style.format.separator)
 
@@ -151,15 +179,18 @@ def summary(done: "Progress", model: Provenance, by: Measure, stream: TextIO) ->
     terminal.show(console, summary_view(done.corpus, model, by, console.width))
 
 
-def summary_keeper(path: str | None, model: Provenance) -> "Report":
-    """Write what a dataset adds up to into a file, as JSON, once it is told."""
+def summary_keeper(json: str | None, html: str | None, name: str, model: Provenance, by: Measure) -> "Report":
+    """Write what a dataset adds up to into files, as JSON and as a page, once it is told."""
 
     def keep(done: "Progress") -> None:
-        if path is not None:
-            from .views import rows
+        from .views import report, rows
 
-            with files.output(path) as stream:
+        if json is not None:
+            with files.output(json) as stream:
                 rows.write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
+        if html is not None:
+            with files.output(html) as stream:
+                stream.write(report.of_corpus(done.corpus, name, model, by, terminal.command()))
 
     return keep
 

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -210,6 +211,11 @@ def listen(quiet: bool, verbose: bool) -> None:
 class _Notices(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say("info" if record.levelno == logging.INFO else "warning", record.getMessage())
+
+
+def command() -> str:
+    """The command line as it was typed, more or less: quoted so that a shell reads it the same."""
+    return shlex.join([PACKAGE, *sys.argv[1:]])
 
 
 def say(kind: str, what: str) -> None:

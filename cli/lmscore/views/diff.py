@@ -5,23 +5,20 @@ it takes, raised figures say so too.
 """
 
 import math
-import re
 from collections.abc import Iterator
-from itertools import zip_longest
 
 from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text as Line
 
-from ..alignment import blocks
-from ..comparison import Comparison, Place, Stretch
+from ..comparison import Comparison
 from ..records import Token
 from . import remarks
 from .glyphs import raised, spell_line
 from .remarks import SIDES, token_seen
 from .scale import LEANS, Depth, lean, leanings
-from .spans import Span, legible
+from .spans import GONE, running
 from .table import MOST_ROWS, Page, bare_table, context_line, filled, provenance
 
 
@@ -63,23 +60,12 @@ def _table(comparison: Comparison, page: Page) -> Table:
         changed = _change(place.difference, page, "unscored")
         last = [] if page.narrow else [Line(page.unit.signed(math.fsum(so_far)) if so_far else "", "dim")]
         index, tail = str(place.index), [changed, *last, Line(mark, "bold")]
-        for ours, theirs in _pairs(place):
+        for ours, theirs in place.pairs():
             style = "" if place.same else "bold"
             cells = [cell for token in (ours, theirs) for cell in _cells(token, page, style)]
             table.add_row(index, *cells, *tail)
             index, tail = "", []
     return table
-
-
-def _pairs(place: Place) -> Iterator[tuple[Token | None, Token | None]]:
-    """A place's tokens side by side: those that are alike in one row, the others as they come."""
-    first, second = place.first, place.second
-    ours = [(token.bytes, token.start - first.start) for token in first.tokens]
-    theirs = [(token.bytes, token.start - second.start) for token in second.tokens]
-    if not place.same:  # words of other lengths: only what they spell can be alike
-        ours, theirs = [(spelled, 0) for spelled, _ in ours], [(spelled, 0) for spelled, _ in theirs]
-    for a, b in blocks(ours, theirs):
-        yield from zip_longest(first.tokens[a.start : a.stop], second.tokens[b.start : b.stop])
 
 
 def _cells(token: Token | None, page: Page, style: str) -> Iterator[Line]:
@@ -114,24 +100,13 @@ def _map(comparison: Comparison, page: Page) -> Line:
     for place in comparison.places:
         step = 0 if place.difference is None else lean(place.difference)
         blank = " " if place.first.text.startswith(" ") else ""
-        shown = _running(place.second) if place.second.tokens else f"{blank}{GONE}"
+        shown = running(place.second.text, place.second.tokens) if place.second.tokens else f"{blank}{GONE}"
         word = shown.lstrip(" ").removesuffix("\n")
         line.append(shown[: len(shown) - len(shown.lstrip(" "))])
         line.append(word, _style(step) + Style(underline=not place.same))
         line.append(raised(f"{step:+d}") if _is_poor(page) and step else "", "bold")
         line.append("\n" if shown.endswith("\n") else "")
     return line
-
-
-GONE = "∅"
-"""Stands in the second text for words that only the first has."""
-
-
-def _running(stretch: Stretch) -> str:
-    """A text for reading: hidden characters spelled out, spaces as they are, and a new line after each line end."""
-    parts = [part for part in re.split(r"(?<=\n)", stretch.text) if part] or [""]
-    lines = "\n".join(map(legible, parts)) if stretch.text else Span("", stretch.tokens, stretch.start).seen
-    return f"{lines}\n" if stretch.text.endswith("\n") else lines
 
 
 def _legend(page: Page, models: bool) -> Line:

@@ -10,11 +10,8 @@ from rich.text import Text as Line
 
 from ..records import Alternative, Score, Token
 from .glyphs import shorten, spell_bytes, spell_text
-from .remarks import probability, token_seen
+from .remarks import LIKELIEST, probability, token_seen
 from .table import Page
-
-LIKELIEST = 5
-"""So many of the tokens that were expected are named."""
 
 BEFORE = 120
 """Bytes of what stood before a token."""

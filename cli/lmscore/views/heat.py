@@ -19,12 +19,8 @@ from . import scale
 from .glyphs import raised, shorten
 from .remarks import token_seen
 from .scale import Depth
-from .spans import Span, legible, spans
+from .spans import BREAK, DIFFERS, STRADDLES, Span, broken, parting, spans
 from .table import Page
-
-BREAK = "↵"
-STRADDLES = "↔"
-DIFFERS = "▸"
 
 DIM = Style(dim=True)
 WEAKEST = Style(underline=True, bold=True)
@@ -52,7 +48,7 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
     for candidate, own in zip(shown, read, strict=True):
-        grid.add_row(*_standing(candidate, page), _map(candidate.score, own, page, "", _parting(read[0], own)))
+        grid.add_row(*_standing(candidate, page), _map(candidate.score, own, page, "", parting(read[0], own)))
     yield grid
     yield ""
     yield from _scale(page)
@@ -73,12 +69,6 @@ def _standing(candidate: Candidate, page: Page) -> Iterator[Line]:
     yield Line(f"{page.unit.of(candidate.score.total_logprob or 0.0):.3f}")
 
 
-def _parting(first: Sequence[Span], other: Sequence[Span]) -> int | None:
-    """The first span that is not as the other's; one behind the last, where it ends sooner."""
-    pairs = zip_longest(*([[token.id for token in span.tokens] for span in own] for own in (first, other)))
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), None)
-
-
 @dataclass(frozen=True, slots=True)
 class _Ink:
     """How spans are painted: a style for each step, and what goes around them where there are no colours."""
@@ -92,10 +82,10 @@ class _Ink:
         style = DIM if logprob is None else self.styles[scale.step(logprob)]
         if not self.marks:
             style = style + WEAKEST if weakest else style
-            for piece in _broken(span.text) if "\n" in span.text else (span.seen,):
+            for piece in broken(span.text) if "\n" in span.text else (span.seen,):
                 yield piece, style + DIM if piece == BREAK else style
             return
-        seen = "".join(_broken(span.text)) if "\n" in span.text else span.seen
+        seen = "".join(broken(span.text)) if "\n" in span.text else span.seen
         inner = seen.strip(" \n") or seen  # a span of blanks alone is shown with them
         before, _, after = seen.partition(inner)
         figures = "" if logprob is None else raised(f"{int(scale.surprisal(logprob))}")
@@ -107,33 +97,21 @@ class _Ink:
 def _map(score: Score, read: Sequence[Span], page: Page, context: str, parting: int | None = None) -> Line:
     """The text, span by span; `parting` is the span to put a sign before."""
     ink = _Ink(_styles(page.depth), page.depth is Depth.none)
-    weakest = None if score.weakest is None else score.weakest.index
     line = Line(overflow="fold")
-    for piece in _broken(shorten(context, 200)):
+    for piece in broken(shorten(context, 200)):
         line.append(piece, DIM)
     for at, span in enumerate(read):
         if at == parting:
             line.append(DIFFERS, "bold")
         if span.tokens[0].straddles:
             line.append(STRADDLES, DIM)
-        holds = weakest is not None and span.tokens[0].index <= weakest <= span.tokens[-1].index
-        for piece, style in ink.painted(span, holds):
+        for piece, style in ink.painted(span, any(map(score.is_weakest, span.tokens))):
             line.append(piece, style)
     if parting == len(read):
         line.append(DIFFERS, "bold")
     if line.plain.endswith("\n"):  # its sign is there: an empty line would be one too many
         line.right_crop(1)
     return line
-
-
-def _broken(text: str) -> Iterator[str]:
-    """A text's lines as they may be shown, each with a sign for its end, and that end."""
-    *lines, last = text.split("\n")
-    for line in lines:
-        yield legible(line)
-        yield BREAK
-        yield "\n"
-    yield legible(last)
 
 
 @cache

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 import regex
 
 from ..comparison import Comparison, Place, Stretch
+from ..corpus import Corpus
 from ..records import Measure, Ranking, Score, Token, Words
 from .glyphs import shorten, spell_bytes, spell_text
 from .units import Unit
+
+LIKELIEST = 5
+"""So many of the tokens that were expected are named, where they are."""
 
 MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte": "mean per byte", "pmi": "pmi"}
 
@@ -196,3 +200,16 @@ def stretch_seen(stretch: Stretch) -> str:
     if not stretch.tokens:
         return "nothing"
     return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)
+
+
+def corpus_figures(corpus: Corpus) -> list[str]:
+    """What a dataset's texts add up to, a line each."""
+    bad = f", {corpus.bad:,} of them bad" if corpus.bad else ""
+    unscored = f", {corpus.unscored:,} unscored" if corpus.unscored else ""
+    lines = [f"{corpus.records:,} records{bad}: {corpus.tokens:,} tokens{unscored}, in {corpus.windows:,} windows"]
+    if corpus.log_likelihood is not None:
+        perplexity = "beyond float64" if corpus.perplexity is None else f"{corpus.perplexity:.4g}"
+        bits = "" if corpus.bits_per_byte is None else f"  {corpus.bits_per_byte:.4f} bits per byte"
+        lines.append(f"log-likelihood {corpus.log_likelihood:,.4f} nats  mean {corpus.mean_logprob:.4f}")
+        lines.append(f"perplexity {perplexity}{bits}")
+    return lines

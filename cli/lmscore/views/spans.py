@@ -4,9 +4,9 @@ Pure; knows neither colours nor terminals. Characters are Unicode's extended gra
 emoji whose bytes lie in four tokens, or a letter and its accents, are one span of several tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 
 import regex
 
@@ -37,6 +37,41 @@ class Span:
     def seen(self) -> str:
         """What may be shown: hidden characters spelled out, spaces and whole emoji as they are; or a symbol's name."""
         return legible(self.text or "".join(token.token for token in self.tokens))
+
+
+BREAK = "↵"
+"""Stands at a line's end."""
+
+STRADDLES = "↔"
+"""Stands before a token that also holds the end of the context."""
+
+DIFFERS = "▸"
+"""Stands where a text first differs from another."""
+
+
+def broken(text: str) -> Iterator[str]:
+    """A text's lines as they may be shown, each with a sign for its end, and that end."""
+    *lines, last = text.split("\n")
+    for line in lines:
+        yield legible(line)
+        yield BREAK
+        yield "\n"
+    yield legible(last)
+
+
+GONE = "∅"
+"""Stands in the second of two texts for words that only the first has."""
+
+
+def running(text: str, tokens: Sequence[Token]) -> str:
+    """A stretch of a text as it runs, in lines that may be shown; or the names of the symbols that it holds."""
+    return "".join(broken(text) if text else (legible(token.token) for token in tokens))
+
+
+def parting(first: Sequence[Span], other: Sequence[Span]) -> int | None:
+    """The first span that is not as the other's; one behind the last, where it ends sooner."""
+    pairs = zip_longest(*([[token.id for token in span.tokens] for span in own] for own in (first, other)))
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), None)
 
 
 def legible(text: str) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text as Line
 from ..corpus import Corpus, Hits
 from ..records import Measure, Provenance
 from .glyphs import shorten, spell_line
-from .remarks import MEASURES
+from .remarks import MEASURES, corpus_figures
 
 
 def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:
@@ -35,7 +35,7 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
         width: columns that a line may take.
     """
     measures = sorted(corpus.hits.get("", {}), key=lambda measure: measure != by)
-    parts: list[RenderableType] = [Line(line) for line in _lines(corpus)]
+    parts: list[RenderableType] = [Line(line) for line in corpus_figures(corpus)]
     if corpus.hits:
         parts.append(_accuracies(corpus, measures))
     if len(corpus.hits) > 1:
@@ -43,18 +43,6 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
     if corpus.unlikely:
         parts += [Line("least likely, by mean per token:"), _unlikely(corpus)]
     return Group(*parts, Line(spell_line(model.sentence), "dim"))
-
-
-def _lines(corpus: Corpus) -> list[str]:
-    bad = f", {corpus.bad:,} of them bad" if corpus.bad else ""
-    unscored = f", {corpus.unscored:,} unscored" if corpus.unscored else ""
-    lines = [f"{corpus.records:,} records{bad}: {corpus.tokens:,} tokens{unscored}, in {corpus.windows:,} windows"]
-    if corpus.log_likelihood is not None:
-        perplexity = "beyond float64" if corpus.perplexity is None else f"{corpus.perplexity:.4g}"
-        bits = "" if corpus.bits_per_byte is None else f"  {corpus.bits_per_byte:.4f} bits per byte"
-        lines.append(f"log-likelihood {corpus.log_likelihood:,.4f} nats  mean {corpus.mean_logprob:.4f}")
-        lines.append(f"perplexity {perplexity}{bits}")
-    return lines
 
 
 def _accuracies(corpus: Corpus, measures: Sequence[Measure]) -> Table:

@@ -134,8 +134,8 @@ def _token_cells(token: Token, score: Score, page: Page, entropy: bool, bar: boo
         yield "" if token.entropy is None else f"{page.unit.of(token.entropy):.3f}"
     if bar:
         yield Line("" if token.logprob is None else surprisal_bar(token.logprob), style)
-    notes = [page.straddles] * token.straddles + [page.weakest] * (token is score.weakest)
-    yield Line(" ".join(notes), "bold" if token is score.weakest else "")
+    notes = [page.straddles] * token.straddles + [page.weakest] * score.is_weakest(token)
+    yield Line(" ".join(notes), "bold" if score.is_weakest(token) else "")
 
 
 def _alternative_cells(other: Alternative, page: Page) -> Iterator[RenderableType]:

@@ -1,0 +1,138 @@
+"use strict";
+
+// Tokens tell what is known of them when they are pointed at, tapped, or reached with the arrow keys; tables sort.
+// Whatever comes from a text goes through textContent: nothing here makes markup of it.
+
+const made = (name, text = "", className = "") => {
+  const element = document.createElement(name);
+  element.textContent = text;
+  element.className = className;
+  return element;
+};
+
+const describe = ([name, figures, expected], labels) => {
+  const card = made("div");
+  card.append(made("h3", name));
+  const list = made("dl");
+  figures.forEach((figure, at) => {
+    if (figure) list.append(made("dt", labels[at]), made("dd", figure));
+  });
+  card.append(list);
+  if (expected.length) {
+    const likeliest = made("ol");
+    for (const [other, id, probability] of expected) {
+      const here = id === figures[0];
+      const row = made("li", "", here ? "here" : "");
+      const bar = document.createElement("meter");
+      bar.value = parseFloat(probability) || 0; // "<1e-99" is no number
+      bar.setAttribute("aria-hidden", "true");
+      row.append(made("span", here ? `${other} (this one)` : other), made("span", id, "dim"));
+      row.append(made("span", probability), bar);
+      likeliest.append(row);
+    }
+    const names = made("li", "", "dim");
+    names.append(...["expected", "id", "probability"].map((name) => made("span", name)));
+    likeliest.prepend(names);
+    card.append(likeliest);
+  }
+  return card;
+};
+
+document.querySelectorAll(".reading").forEach((reading, number) => {
+  const { labels, items } = JSON.parse(reading.querySelector("script").textContent);
+  const spans = [...reading.querySelectorAll(".heat > span")];
+  const places = new Map(spans.map((span, at) => [span, at]));
+  const panel = reading.querySelector(".told");
+  let lit = -1; // the stretch that the panel tells of
+  let kept = -1; // the one it goes back to: chosen by tap or key
+
+  const tell = (at) => {
+    if (at === lit) return;
+    spans[lit]?.classList.remove("lit");
+    spans[at].classList.add("lit");
+    lit = at;
+    const [said, tokens] = items[at];
+    panel.replaceChildren(...(said ? [made("p", said)] : []), ...tokens.map((token) => describe(token, labels)));
+    panel.scrollTop = 0;
+  };
+
+  const reachable = (at) => {
+    for (const name of ["tabindex", "role", "aria-describedby"]) spans[Math.max(kept, 0)].removeAttribute(name);
+    spans[at].setAttribute("tabindex", "0");
+    spans[at].setAttribute("role", "button");
+    spans[at].setAttribute("aria-describedby", panel.id);
+  };
+
+  const choose = (at) => {
+    reachable(at);
+    kept = at;
+    tell(at);
+    spans[at].focus();
+  };
+
+  const pointed = (target) => (target.dataset.at === undefined ? places.get(target) : Number(target.dataset.at));
+
+  panel.id = `told-${number}`;
+  panel.hidden = false;
+  if (spans.length) reachable(0);
+  reading.addEventListener("pointerover", (event) => {
+    const at = pointed(event.target);
+    if (at !== undefined) tell(at);
+    else if (kept >= 0 && !panel.contains(event.target)) tell(kept);
+  });
+  reading.addEventListener("click", (event) => {
+    const at = pointed(event.target);
+    if (at !== undefined) choose(at);
+  });
+  reading.addEventListener("focusin", (event) => {
+    const at = places.get(event.target);
+    if (at !== undefined && at !== kept) choose(at);
+  });
+  reading.addEventListener("keydown", (event) => {
+    const at = places.get(event.target);
+    if (at === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    const onwards = getComputedStyle(event.target.parentElement).direction === "rtl" ? -1 : 1;
+    const to = {
+      ArrowRight: at + onwards,
+      ArrowLeft: at - onwards,
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      Home: 0,
+      End: spans.length - 1,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(Math.min(Math.max(to, 0), spans.length - 1));
+  });
+});
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows]; // as they came: the order among equals
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = made("button", head.textContent);
+    button.type = "button";
+    head.replaceChildren(button);
+    const cells = rows.map((row) => row.cells[column]);
+    const numbers = cells.some((cell) => cell.dataset.v !== undefined);
+    const keys = new Map(
+      rows.map((row, at) => {
+        const { v } = cells[at].dataset;
+        return [row, numbers ? (v === undefined ? null : Number(v)) : cells[at].textContent];
+      }),
+    );
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const order = (a, b) => {
+        const [x, y] = [keys.get(a), keys.get(b)];
+        if (x === null || y === null) return (x === null) - (y === null); // what has no figure comes last, always
+        const difference = numbers ? x - y : x.localeCompare(y);
+        return down ? -difference : difference;
+      };
+      body.append(...[...rows].sort(order));
+    });
+  });
+}

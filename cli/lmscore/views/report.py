@@ -1,0 +1,472 @@
+"""Scores, rankings, comparisons and a dataset's sums as a page to hand on: one HTML file that needs nothing besides.
+
+A page is written as its records come, a section for each. What a text holds is spelled out (glyphs.py) before it gets
+here, and escaped as it goes in: by Jinja, or as JSON in which no ``<`` stands. Style and script are our own, and the
+page's policy names them by their hashes: whatever else got in would not run.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TextIO
+
+import jinja2
+from markupsafe import Markup
+
+from .. import __version__
+from ..comparison import Comparison, Place
+from ..corpus import Corpus, Hits
+from ..records import Measure, Provenance, Ranking, Score, Token, Word
+from . import remarks, scale, standings
+from .chart import chart
+from .glyphs import shorten, spell_bytes, spell_line, spell_text
+from .spans import DIFFERS, GONE, STRADDLES, Span, broken, parting, running, spans
+from .units import Unit
+
+MOST_ROWS = 1000
+"""Of a table of tokens. A longer one would make the page slow, and is told by the text itself."""
+
+PAGES = Path(__file__).parent / "page"
+
+
+def of_scores(scores: Iterable[Score], stream: TextIO, unit: Unit, command: str) -> Iterator[Score]:
+    """Pass scores on, and write a page of them as they go by.
+
+    Args:
+        command: what made it, as it was typed.
+    """
+    model = None
+    for score in scores:
+        if model is None:
+            stream.write(_head("Score", score.text, command))
+        model = score.model
+        stream.write(_score_section(score, unit))
+        yield score
+    if model is not None:
+        stream.write(_foot({"": model}, command))
+
+
+def of_rankings(
+    rankings: Iterable[Ranking], stream: TextIO, unit: Unit, top: int | None, command: str
+) -> Iterator[Ranking]:
+    """Pass rankings on, and write a page of them as they go by.
+
+    Args:
+        top: show only the first places of each; None shows all.
+        command: what made it, as it was typed.
+    """
+    model = None
+    for ranking in rankings:
+        if model is None:
+            stream.write(_head("Ranking", ranking.context or ranking.candidates[0].score.text, command))
+        model = ranking.candidates[0].score.model
+        stream.write(_ranking_section(ranking, unit, top))
+        yield ranking
+    if model is not None:
+        stream.write(_foot({"": model}, command))
+
+
+def of_comparison(comparison: Comparison, unit: Unit, command: str) -> str:
+    """A page of a comparison.
+
+    Args:
+        command: what made it, as it was typed.
+    """
+    models = {"": comparison.first.model}
+    if comparison.by == "bytes":
+        models = {
+            f"The {side} model": score.model for side, score in zip(remarks.SIDES, comparison.scores, strict=True)
+        }
+    head = _head("Comparison", comparison.second.text, command)
+    return head + _comparison_section(comparison, unit) + _foot(models, command)
+
+
+def of_corpus(corpus: Corpus, name: str, model: Provenance, by: Measure, command: str) -> str:
+    """A page of what a dataset adds up to.
+
+    Args:
+        name: the dataset's.
+        by: the measure that winners win by.
+        command: what made it, as it was typed.
+    """
+    return _head("Dataset", name, command) + _summary_section(corpus, name, by) + _foot({"": model}, command)
+
+
+def _head(kind: str, first: str, command: str) -> str:
+    style, script = _style(), _script()
+    policy = {
+        "default-src": "'none'",
+        "style-src": _hash(style),
+        "script-src": _hash(script),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return _render(
+        "head",
+        policy="; ".join(f"{what} {allowed}" for what, allowed in policy.items()),
+        style=style,
+        kind=kind,
+        title=_named(first),
+        command=spell_line(command),
+    )
+
+
+def _foot(models: Mapping[str, Provenance], command: str) -> str:
+    """How a page's numbers were got; models by what each is called, which is nothing if there is but one."""
+    facts = {called: list(_facts(model)) for called, model in models.items()}
+    return _render("foot", models=facts, command=spell_line(command), version=__version__, script=_script())
+
+
+def _facts(model: Provenance) -> Iterator[tuple[str, str]]:
+    start = "none" if model.bos_id is None else f"{model.bos_token} (id {model.bos_id})"
+    for what, said in (
+        ("model", model.name),
+        ("revision", model.revision or "not known"),
+        ("dtype", model.dtype),
+        ("device", model.device),
+        ("start symbol", f"{start}, by {model.bos_source}"),
+    ):
+        yield what, spell_line(said)
+
+
+def _score_section(score: Score, unit: Unit) -> str:
+    """A text: its heat map, a chart, and tables of its words, if there are any, and of its tokens."""
+    read = list(spans(score))
+    words = score.words
+    return _render(
+        "score",
+        name=_named(score.text),
+        context=_context(score.context),
+        figures=list(remarks.figures(score, unit)),
+        notes=list(remarks.score_notes(score, unit, STRADDLES)),
+        steps=_steps(),
+        map=_map(score, read),
+        told=_told([_span_told(span, score, unit) for span in read]),
+        drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read]),
+        mean=None if score.mean_logprob is None else scale.surprisal(score.mean_logprob),
+        weakest=None if score.weakest is None else remarks.token_seen(score.weakest),
+        unit=unit,
+        rows=[_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]],
+        count=len(score.tokens),
+        words=None if words is None else [_word_row(word, unit) for word in words.items[:MOST_ROWS]],
+        word_count=0 if words is None else len(words.items),
+        word_notes=[] if words is None else list(remarks.word_notes(words)),
+        most_rows=MOST_ROWS,
+    )
+
+
+def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
+    """A group: its candidates as a table, and as heat maps in order of place."""
+    shown = ranking.upto(top)
+    scores = [candidate.score for candidate in shown]
+    read = [list(spans(score)) for score in scores]
+    columns = list(standings.columns(ranking.by, unit, shown))
+    return _render(
+        "ranking",
+        name=_named(scores[0].text),
+        by=remarks.MEASURES[ranking.by],
+        context=_context(ranking.context),
+        notes=[*remarks.no_winner(ranking), *remarks.ranking_notes(ranking)],
+        heads=[f"{'' if column.wraps else '+'}{column.head or 'place'}" for column in columns],
+        rows=list(zip(*map(_column, columns), strict=True)),
+        winner=None if ranking.tied else 0,
+        hidden=len(ranking.candidates) - len(shown),
+        steps=_steps(),
+        maps=[
+            {
+                "place": columns[0].cells[at],
+                "total": None if score.total_logprob is None else unit.figure(score.total_logprob),
+                "pieces": _map(score, own, parting(read[0], own)),
+            }
+            for at, (score, own) in enumerate(zip(scores, read, strict=True))
+        ],
+        straddles=any(token.straddles for score in scores for token in score.tokens[:1]),
+        told=_told(
+            [_span_told(span, score, unit) for score, own in zip(scores, read, strict=True) for span in own],
+        ),
+        drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read[0]]),
+    )
+
+
+def _comparison_section(comparison: Comparison, unit: Unit) -> str:
+    """Two scores: the second text coloured by the difference, a chart of it, and both side by side."""
+    places = comparison.places
+    models = comparison.by == "bytes"
+    first, second = (_named(score.text) for score in comparison.scores)
+    return _render(
+        "comparison",
+        name=second if models else f"{first} / {second}",
+        models=models,
+        context=_context(comparison.first.context),
+        sides=list(remarks.side_figures(comparison, unit)),
+        notes=list(remarks.comparison_notes(comparison, unit)),
+        steps=[(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)],
+        gone=GONE if any(not place.second.tokens for place in places) else None,
+        map=list(map(_compared, places)),
+        told=_told([_place_told(place, unit) for place in places]),
+        drawn=chart([None if place.difference is None else Unit.bits.of(place.difference) for place in places]),
+        unit=unit,
+        rows=[_place_row(place, place is comparison.decides, unit) for place in places[:MOST_ROWS]],
+        count=len(places),
+        most_rows=MOST_ROWS,
+    )
+
+
+def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
+    """Counts and likelihood, accuracies of all and of each group, the least likely records."""
+    measures = sorted(corpus.hits.get("", {}), key=lambda measure: measure != by)
+    worst = min((one.mean_logprob for one in corpus.unlikely), default=0.0)
+    return _render(
+        "summary",
+        name=_named(name),
+        lines=remarks.corpus_figures(corpus),
+        accuracies=[
+            [_Cell(remarks.MEASURES[measure]), *_counts(hits), _accuracy(hits), _Cell(_interval(hits))]
+            for measure in measures
+            for hits in [corpus.hits[""][measure]]
+        ],
+        group_heads=[f"+{'total' if measure == 'sum' else measure}" for measure in measures],
+        groups=[
+            [
+                _Cell(shorten(spell_line(group), 60)),
+                *_counts(by_measure[measures[0]])[1:],
+                *(_accuracy(by_measure[measure]) if measure in by_measure else _Cell("") for measure in measures),
+            ]
+            for group, by_measure in corpus.hits.items()
+            if group
+        ],
+        unlikely=[
+            [
+                _Cell(shorten(spell_line(one.where), 100)),
+                _Cell(f"{one.mean_logprob:.4f}", one.mean_logprob, one.mean_logprob / worst if worst else None),
+                _Cell(f"{one.total_logprob:.4f}", one.total_logprob),
+            ]
+            for one in corpus.unlikely
+        ],
+    )
+
+
+def _named(text: str) -> str:
+    """A text as a heading."""
+    return shorten(spell_text(text), 80)
+
+
+def _context(context: str | None) -> str:
+    return "".join(broken(shorten(context or "", 1000)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A stretch of a text as it is painted: a sign before it, what is shown, and the classes of its colour."""
+
+    sign: str
+    seen: str
+    classes: str
+
+
+def _map(score: Score, read: Sequence[Span], differs: int | None = None) -> list[_Piece]:
+    """A text span by span; `differs` is the one to put a sign before, or one behind the last."""
+    pieces = list[_Piece]()
+    for at, span in enumerate(read):
+        sign = DIFFERS * (at == differs) + STRADDLES * span.tokens[0].straddles
+        classes = f"{_shade(span.logprob)}{' weakest' * any(map(score.is_weakest, span.tokens))}"
+        pieces.append(_Piece(sign, running(span.text, span.tokens), classes))
+    return pieces + ([_Piece(DIFFERS, "", "")] if differs == len(read) else [])
+
+
+def _compared(place: Place) -> _Piece:
+    blank = " " if place.first.text.startswith(" ") else ""
+    seen = running(place.second.text, place.second.tokens) if place.second.tokens else f"{blank}{GONE}"
+    painted = "u" if place.difference is None else _lean(scale.lean(place.difference))
+    return _Piece("", seen, f"{painted}{' other' * (not place.same)}")
+
+
+# What the style sheet calls the steps of the scales.
+
+
+def _shade(logprob: float | None) -> str:
+    return "u" if logprob is None else f"s{scale.step(logprob)}"
+
+
+def _lean(step: int) -> str:
+    return f"{'m' if step < 0 else 'p'}{abs(step)}" if step else "same"
+
+
+def _steps() -> list[tuple[str, str]]:
+    """Each step of surprisal, and what the style sheet calls it."""
+    return [(f"{step}{'+' * (step == scale.STEPS - 1)}", f"s{step}") for step in range(scale.STEPS)]
+
+
+def _told(items: Sequence[Any]) -> dict[str, Any]:
+    """What is told of each stretch of a map, in its order, and what the figures are called."""
+    return {"labels": ["id", "logprob", "probability", "rank", "entropy"], "items": items}
+
+
+def _span_told(span: Span, score: Score, unit: Unit) -> list[Any]:
+    """Of a stretch of a heat map: a line, if there is something to say, and its tokens."""
+    said = list[str]()
+    if score.weakest_share is not None and any(map(score.is_weakest, span.tokens)):
+        said.append(f"the weakest, {score.weakest_share:.1%} of the total")
+    if len(span.tokens) > 1:
+        said.append(f"{len(span.tokens)} tokens")
+    if span.tokens[0].straddles:
+        said.append("also holds the end of the context")
+    return ["; ".join(said), [_token_told(token, unit) for token in span.tokens]]
+
+
+def _place_told(place: Place, unit: Unit) -> list[Any]:
+    change = (
+        "cannot be compared" if place.difference is None else f"difference {unit.signed(place.difference)} {unit.value}"
+    )
+    tokens = [
+        _token_told(token, unit, f"{side}: ")
+        for side, stretch in zip(remarks.SIDES, (place.first, place.second), strict=True)
+        for token in stretch.tokens
+    ]
+    return [change, tokens]
+
+
+def _token_told(token: Token, unit: Unit, side: str = "") -> list[Any]:
+    """What is told of a token: its name, its figures, and what was expected in its place."""
+    figures = [
+        str(token.id),
+        "unscored" if token.logprob is None else f"{unit.figure(token.logprob)} {unit.value}",
+        "" if token.logprob is None else remarks.probability(token.logprob),
+        "" if token.rank is None else f"{token.rank:,}",
+        "" if token.entropy is None else f"{unit.figure(token.entropy)} {unit.value}",
+    ]
+    expected = [
+        [spell_bytes(other.bytes), str(other.id), remarks.probability(other.logprob)] for other in token.top or ()
+    ]
+    return [side + remarks.token_seen(token), figures, expected]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A cell of a table.
+
+    Attributes:
+        seen: what is shown.
+        value: what it is sorted by; None where that is its text, or where there is nothing.
+        part: the length of its bar, from 0 to 1; None for no bar.
+        less: whether its bar is one of a loss.
+    """
+
+    seen: str
+    value: float | None = None
+    part: float | None = None
+    less: bool = False
+
+
+def _figure(nats: float | None, unit: Unit, missing: str = "") -> _Cell:
+    return _Cell(missing if nats is None else unit.figure(nats), nats)
+
+
+def _token_row(token: Token, score: Score, unit: Unit) -> list[_Cell]:
+    bits = None if token.logprob is None else scale.surprisal(token.logprob)
+    notes = f"{f' {STRADDLES}' * token.straddles}{' ← weakest' * score.is_weakest(token)}"
+    expected = (f"{spell_bytes(other.bytes)} {remarks.probability(other.logprob)}" for other in token.top or ())
+    return [
+        _Cell(str(token.index), token.index),
+        _Cell(f"{remarks.token_seen(token)}{notes}"),
+        _Cell(str(token.id), token.id),
+        _figure(token.logprob, unit, "unscored"),
+        _Cell("" if token.logprob is None else remarks.probability(token.logprob), token.logprob),
+        _Cell("" if token.rank is None else f"{token.rank:,}", token.rank),
+        _figure(token.entropy, unit),
+        _Cell("", bits, None if bits is None else min(bits / scale.STEPS, 1.0)),
+        _Cell("  ".join(expected)),
+    ]
+
+
+def _word_row(word: Word, unit: Unit) -> list[_Cell]:
+    return [
+        _Cell(str(word.index), word.index),
+        _Cell(shorten(spell_bytes(word.word.encode()), 200)),
+        _Cell(str(word.num_tokens), word.num_tokens),
+        _figure(word.logprob, unit, "unscored"),
+        _Cell("" if word.logprob is None else remarks.probability(word.logprob), word.logprob),
+        _Cell("" if word.correction is None else unit.signed(word.correction), word.correction),
+    ]
+
+
+def _place_row(place: Place, decides: bool, unit: Unit) -> list[_Cell]:
+    cells = [_Cell(str(place.index), place.index)]
+    for stretch in (place.first, place.second):
+        several = f" ({len(stretch.tokens)} tokens)" if len(stretch.tokens) > 1 else ""
+        cells += [_Cell(remarks.stretch_seen(stretch) + several), _figure(stretch.logprob, unit, "unscored")]
+    if place.difference is None:
+        return [*cells, _Cell("unscored")]
+    part = min(abs(Unit.bits.of(place.difference)) / scale.LEANS, 1.0)
+    change = unit.signed(place.difference) + " ← decides" * decides
+    return [*cells, _Cell(change, place.difference, part, less=place.difference < 0)]
+
+
+def _column(column: standings.Column) -> list[_Cell]:
+    """A ranking's column. Bars show shares, and totals: the longest is the least likely."""
+    values = column.values or [None] * len(column.cells)
+    full = {"total": min((value for value in values if value is not None), default=None), "share": 1.0}.get(column.head)
+    parts = [None if value is None or not full else value / full for value in values]
+    return [_Cell(*cell) for cell in zip(column.cells, values, parts, strict=True)]
+
+
+def _counts(hits: Hits) -> list[_Cell]:
+    return [_Cell(str(count), count) for count in (hits.right, hits.tied, hits.of)]
+
+
+def _accuracy(hits: Hits) -> _Cell:
+    return _Cell("" if hits.accuracy is None else f"{hits.accuracy:.1%}", hits.accuracy, hits.accuracy)
+
+
+def _interval(hits: Hits) -> str:
+    return "" if hits.interval is None else f"{hits.interval[0]:.1%} to {hits.interval[1]:.1%}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return environment
+
+
+def _render(page: str, **held: Any) -> str:
+    return _environment().get_template(f"{page}.html.jinja").render(held)
+
+
+@cache
+def _script() -> Markup:
+    return Markup((PAGES / "report.js").read_text(encoding="utf-8"))
+
+
+@cache
+def _style() -> Markup:
+    """The style sheet, with the colours of the scales filled in.
+
+    In the dark the scales are turned around, so that what is likely, and what hardly differs, is close to the page.
+    """
+    heat, leanings = scale.shades(), scale.leanings()
+    more, less = leanings[scale.LEANS + 1 :], leanings[: scale.LEANS][::-1]
+    shades = [
+        (f"{scale_name}{number}", shade, turned)
+        for scale_name, numbers, row in (("s", range(len(heat)), heat), ("p", COUNTED, more), ("m", COUNTED, less))
+        for number, shade, turned in zip(numbers, row, reversed(row), strict=True)
+    ]
+    return Markup(_environment().get_template("report.css.jinja").render(shades=shades))
+
+
+COUNTED = range(1, scale.LEANS + 1)
+"""The steps of a difference to either side."""
+
+
+def _hash(held: str) -> str:
+    """As a Content-Security-Policy names a style or a script that stands in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()}'"
