@@ -239,7 +239,7 @@ def test_a_text_longer_than_the_model_reads_comes_in_windows(
 def test_an_output_that_cannot_be_written_is_one_line(cli: Cli, tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "file").touch()
     said = {
-        tmp_path / "no" / "where": "No such file or directory; choose another place with -o",
+        tmp_path / "no" / "where": "No such file or directory; choose another place",
         tmp_path / "file" / "x": "Not a directory",
         tmp_path: "it is a folder; name a file",
     }
@@ -256,7 +256,7 @@ def test_the_input_is_never_replaced_by_the_output(cli: Cli, tmp_path: Path, com
     link.symlink_to(path)
     for place in (path, link, tmp_path / "." / "texts.txt"):
         assert cli(*command, path, "-o", place).error == (
-            f"{place} is being read, and would be lost; choose another place with -o"
+            f"{place} is being read, and would be lost; choose another place"
         )
     assert path.read_text() == "one\ntwo\n"
 

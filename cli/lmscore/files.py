@@ -256,7 +256,7 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
     if place.is_dir():
         raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
     if source is not None and _same(source, place):
-        raise LmscoreError(f"{path} is being read, and would be lost; choose another place with -o")
+        raise LmscoreError(f"{path} is being read, and would be lost; choose another place")
     yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
 
 
@@ -317,4 +317,4 @@ def _explained(name: str | Path) -> Iterator[None]:
     except BrokenPipeError as err:
         raise ClosedPipe from err
     except OSError as err:
-        raise LmscoreError(f"cannot write {name}: {err.strerror or err}; choose another place with -o") from err
+        raise LmscoreError(f"cannot write {name}: {err.strerror or err}; choose another place") from err

@@ -38,7 +38,7 @@ class Style:
         top: show only the first places of each ranking; None shows all.
         unit: for tables; JSON and CSV are always nats.
         color: whether tables are coloured; None follows the terminal.
-        likeliest: how many of the likeliest tokens a table shows.
+        likeliest: how many of the likeliest tokens are listed.
         view: table, heat map or both.
         explain: how many of each text's weakest tokens are explained.
     """
@@ -87,11 +87,13 @@ def scores(records: Iterable[Score], stream: TextIO, style: Style, besides: Besi
         records = report.of_scores(records, besides.html, style.unit, terminal.command())
 
     if style.format is opt.Format.json:
-        rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
+        asked = style.tokens, style.extras, style.likeliest
+        rows.write_json(stream, (rows.score_object(score, *asked) for score in records))
     elif style.format is opt.Format.table:
         _tables(stream, style, records, partial(_score_view, style), besides.svg)
     else:
-        rows.write_rows(stream, rows.score_rows(records, style.tokens, style.extras), style.format.separator)
+        asked = style.tokens, style.extras, style.likeliest
+        rows.write_rows(stream, rows.score_rows(records, *asked), style.format.separator)
 
 
 def _score_view(style: Style, score: Score, page: "table.Page") -> "RenderableType":

@@ -15,12 +15,15 @@ from ..corpus import Corpus, Hits
 from ..records import Candidate, Measure, Provenance, Ranking, Score, Token, Word
 
 
-def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()) -> dict[str, Any]:
+def score_object(
+    score: Score, tokens: bool = True, extras: Collection[str] = (), likeliest: int | None = None
+) -> dict[str, Any]:
     """A score as the object that ``lmscore score --json`` prints.
 
     Args:
         tokens: list the tokens.
         extras: which of ``rank``, ``entropy`` and ``top`` were asked for.
+        likeliest: so many of ``top``; None for all that are there.
     """
     return {
         "text": score.text,
@@ -28,7 +31,7 @@ def score_object(score: Score, tokens: bool = True, extras: Collection[str] = ()
         **_figures(score),
         "perplexity": score.perplexity,
         "bits_per_byte": score.bits_per_byte,
-        **_counts(score, tokens, extras),
+        **_counts(score, tokens, extras, likeliest),
         **_words(score),
         "model": asdict(score.model),
         "lmscore_version": __version__,
@@ -84,14 +87,14 @@ def _figures(score: Score) -> dict[str, Any]:
     return {"total_logprob": score.total_logprob, "mean_logprob": score.mean_logprob}
 
 
-def _counts(score: Score, tokens: bool, extras: Collection[str] = ()) -> dict[str, Any]:
+def _counts(score: Score, tokens: bool, extras: Collection[str] = (), likeliest: int | None = None) -> dict[str, Any]:
     counts: dict[str, Any] = {
         "num_tokens": score.num_tokens,
         "num_unscored": score.num_unscored,
         "weakest": _weakest(score),
     }
     if tokens:
-        counts["tokens"] = [token_object(token, extras) for token in score.tokens]
+        counts["tokens"] = [token_object(token, extras, likeliest) for token in score.tokens]
     return {**counts, "windows": score.windows, "min_context": score.min_context}
 
 
@@ -102,8 +105,9 @@ def _weakest(score: Score) -> dict[str, Any] | None:
     return {"index": token.index, "token": token.token, "logprob": token.logprob, "share": score.weakest_share}
 
 
-def token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
+def token_object(token: Token, extras: Collection[str], likeliest: int | None = None) -> dict[str, Any]:
     """A token's fields; rank, entropy and alternatives where they were asked for, though they may not exist."""
+    top = token.top and token.top[:likeliest]
     fields: dict[str, Any] = {
         "index": token.index,
         "id": token.id,
@@ -115,7 +119,7 @@ def token_object(token: Token, extras: Collection[str]) -> dict[str, Any]:
         "rank": token.rank,
         "entropy": token.entropy,
         "straddles": token.straddles,
-        "top": token.top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in token.top],
+        "top": top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in top],
     }
     return {name: value for name, value in fields.items() if name not in EXTRAS or name in extras}
 
@@ -243,9 +247,11 @@ def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str
         stream.flush()
 
 
-def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+def score_rows(
+    scores: Iterable[Score], tokens: bool = True, extras: Collection[str] = (), likeliest: int | None = None
+) -> Iterator[dict[str, Any]]:
     """A row for each token, numbered by text; or for each word, where they were asked for; or, without tokens, for each
-    text, the text itself last."""
+    text, the text itself last. Arguments as for `score_object`."""
     for number, score in enumerate(scores):
         if score.words is not None:
             for word in score.words.items:
@@ -258,7 +264,7 @@ def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Collection[
             told = {"text_index": number, **flat, **_flat_weakest(weakest), **_provenance(score)}
             yield {**told, "context": context, "text": text}
         for token in score.tokens if tokens else ():
-            fields = {**token_object(token, extras), "bytes": token.bytes.hex()}
+            fields = {**token_object(token, extras, likeliest), "bytes": token.bytes.hex()}
             if "top" in fields:
                 fields["top"] = fields["top"] and json.dumps(fields["top"], ensure_ascii=False)
             yield {"text_index": number, **fields, **_provenance(score)}

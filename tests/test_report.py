@@ -1,0 +1,576 @@
+"""Pages to hand on: they say what JSON says, need nothing besides, and nothing in a text can act in them."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmscore.comparison import by_bytes, by_words
+from lmscore.ranking import rank
+from lmscore.records import Score
+from lmscore.views import report, scale
+from lmscore.views.chart import FEWEST, MOST_BARS, chart
+from lmscore.views.spans import running, spans
+from lmscore.views.units import Unit
+
+from . import models, test_diff
+from .cli import Cli
+from .test_looks import FAMILY, cut
+from .test_views import ACTING, EVIL, scored
+
+HOSTILE = [
+    EVIL,
+    "</script><script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)><!-- <!DOCTYPE html>",
+    "\"'><svg/onload=alert(1)>&quot;&#39;&amp;&lt;",
+    "{{ 7 * 7 }}{% raw %}{# #}${7*7}",
+    "\u202eevil\u2066\u200b\u2028\u2029\ufeff]]>",
+    f"{FAMILY} e\u0301 \u05d0\u05d1\u05d2 \u0645\u0631\u062d\u0628\u0627",
+]
+
+
+# A page as a tree
+
+
+@dataclass
+class Element:
+    """An element of a page, with what stands in it."""
+
+    tag: str
+    attributes: dict[str, str]
+    within: "list[Element | str]" = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All text in it."""
+        return "".join(part if isinstance(part, str) else part.text for part in self.within)
+
+    @property
+    def all(self) -> "Iterator[Element]":
+        """Itself, and all elements in it, in the order of the page."""
+        yield self
+        for part in self.within:
+            if isinstance(part, Element):
+                yield from part.all
+
+    def find(self, tag: str = "", of: str = "", **attributes: str) -> "list[Element]":
+        """The elements in it of this name, this class, and these attributes."""
+        return [
+            one
+            for one in self.all
+            if one is not self
+            and (not tag or one.tag == tag)
+            and (not of or of in one.attributes.get("class", "").split())
+            and attributes.items() <= one.attributes.items()
+        ]
+
+
+class Parser(HTMLParser):
+    """Builds the tree; strict about what is opened and closed, as a browser is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [Element("", {})]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs)
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].within.append(element)
+        if tag not in {"meta", "input"}:
+            self.open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].within.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+
+def parsed(html: str) -> Element:
+    """A page as a tree."""
+    parser = Parser()
+    parser.feed(html)
+    parser.close()
+    assert len(parser.open) == 1
+    return parser.open[0]
+
+
+TAGS = """
+    html head meta title style body header main section footer h1 h2 h3 p code q ul ol li dl dt dd div span b bdi aside
+    details summary figure figcaption svg rect path table caption thead tbody tr th td label input script noscript
+"""
+ATTRIBUTES = """
+    lang charset http-equiv content name class dir translate type hidden role tabindex scope open viewbox height width
+    x y d preserveaspectratio vector-effect aria-label aria-hidden data-at data-v
+"""
+
+
+def page(html: str) -> Element:
+    """A page as a tree, if it is one that holds what every page promises."""
+    assert not {char for char in html if unicodedata.category(char) in ACTING} - {"\n", "\u200d"}
+    root = parsed(html)
+    elements = list(root.all)[1:]
+    assert {one.tag for one in elements} <= {*TAGS.split()}
+    assert {name for one in elements for name in one.attributes} <= {*ATTRIBUTES.split()}
+    # Nothing is fetched, and nothing but our own style and script has a right to be.
+    (style,) = root.find("style")
+    assert not re.search(r"url\(|@import|https?:", style.text)
+    data = root.find("script", type="application/json")
+    *others, script = root.find("script")
+    assert others == data and "http" not in script.text
+    (policy,) = root.find("meta", **{"http-equiv": "Content-Security-Policy"})
+    rules = dict(rule.split(" ", 1) for rule in policy.attributes["content"].split("; "))
+    assert rules == {
+        "default-src": "'none'",
+        "style-src": hashed(style.text),
+        "script-src": hashed(script.text),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    # What is pointed at and what is told of it are as many.
+    for reading in root.find(of="reading"):
+        (told,) = reading.find("script")
+        stretches = [one for heat in reading.find(of="heat") for one in heat.within if shaded(one)]
+        assert len(json.loads(told.text)["items"]) == len(stretches)
+    for table in root.find("table"):
+        heads = len(table.find("th"))
+        assert all(len(row.find("td")) == heads for row in table.find("tbody")[0].find("tr"))
+    return root
+
+
+def hashed(held: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()}'"
+
+
+def shaded(one: Element | str) -> bool:
+    return isinstance(one, Element) and one.tag == "span"
+
+
+def told(root: Element) -> list[Any]:
+    """What is told of each stretch, in the order of the page."""
+    return [item for one in root.find("script", type="application/json") for item in json.loads(one.text)["items"]]
+
+
+def rows(table: Element) -> list[list[str]]:
+    """A table's cells, as they are read."""
+    return [[cell.text.strip() for cell in row.find("td")] for row in table.find("tbody")[0].find("tr")]
+
+
+def of_scores(*scores: Score, unit: Unit = Unit.nats, command: str = "lmscore score x") -> Element:
+    stream = StringIO()
+    assert list(report.of_scores(scores, stream, unit, command)) == list(scores)
+    return page(stream.getvalue())
+
+
+def of_ranking(*scores: Score, top: int | None = None) -> Element:
+    stream = StringIO()
+    rankings = [rank(list(scores), list(range(len(scores))), "sum")]
+    assert list(report.of_rankings(rankings, stream, Unit.nats, top, "lmscore rank x")) == rankings
+    return page(stream.getvalue())
+
+
+# Nothing in a text acts
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_in_a_text_acts(text: str) -> None:
+    score = scored((text, -3.0), ("x", -1.0), context=text)
+    root = of_scores(score, command=f"lmscore score {text}")
+    assert root.find("h2")[0].text and root.find("title")[0].text.endswith("· lmscore")
+    assert "".join(root.find(of="heat")[0].text.split("\n")) == "".join(running(text, ()).split("\n")) + "x"
+    of_ranking(score, scored(("x", -1.0), (text, -1.0)))
+    page(report.of_comparison(by_words(score, scored((f"{text} x", -2.0))), Unit.bits, text))
+    page(report.of_comparison(by_bytes(score, score), Unit.bits, text))
+
+
+@given(st.text(), st.text(), st.data())
+def test_nor_in_any_text(text: str, context: str, data: st.DataObject) -> None:
+    size = len(text.encode("utf-8", "replace"))
+    places = sorted(data.draw(st.sets(st.integers(1, max(size - 1, 1)))) - {size})
+    score = cut(text, *places) if text else cut("x")
+    root = of_scores(score, command=context)
+    assert root.find(of="heat")[0].text == "".join(running(span.text, span.tokens) for span in spans(score))
+
+
+@given(test_diff.scores(), test_diff.scores())
+def test_any_comparison_and_ranking_is_a_page(first: Score, second: Score) -> None:
+    page(report.of_comparison(by_words(first, second), Unit.nats, ""))
+    of_ranking(*(score for score in (scored(("x", -1.0)), first, second) if score.total_logprob is not None))
+
+
+def test_names_of_files_and_models_are_spelled_out(cli: Cli, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
+    name = EVIL.replace("\x00", "").replace("/", "")
+    (tmp_path / name).symlink_to(folder_of("llama"))
+    assert cli("score", "x", "-m", tmp_path / name, "--html", tmp_path / "a.html").code == 0
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert r"\x1b[31mred" in root.find("footer")[0].text
+
+
+# It says what JSON says
+
+
+def test_every_token_tells_what_json_tells(cli: Cli, tmp_path: Path) -> None:
+    words = ["score", "The keys to the cabinet are here.", "--context", "So:", "--json", "--html", tmp_path / "a.html"]
+    ended = cli(*words, "--rank", "--entropy", "--top", "5")
+    record = json.loads(ended.out)
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    found = [token for _, tokens in told(root) for token in tokens]
+    assert len(found) == len(record["tokens"])
+    for (_, (id, logprob, probability, place, entropy), expected), token in zip(found, record["tokens"], strict=True):
+        assert (int(id), int(place)) == (token["id"], token["rank"])
+        assert logprob == f"{token['logprob']:.4f} nats" and entropy == f"{token['entropy']:.4f} nats"
+        assert float(probability) == pytest.approx(math.exp(token["logprob"]), rel=0.06, abs=1e-4)
+        assert [int(other) for _, other, _ in expected] == [other["id"] for other in token["top"]]
+    *_, tokens = root.find("table")
+    assert [row[3] for row in rows(tokens)] == [f"{token['logprob']:.4f}" for token in record["tokens"]]
+    figures = " ".join(one.text for one in root.find("ul")[0].find("li"))
+    assert f"total {record['total_logprob']:.4f} nats" in figures and f"{record['num_tokens']} tokens" in figures
+    assert root.find("q")[0].text == "So:"
+    assert not cli(*words).out.count('"rank"')
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "The cat sat", "on the mat.", "--rank"],
+        ["score", "The cat sat", "--view", "both", "--explain", "1", "--words"],
+        ["score", "The cat sat", "--json"],
+        ["score", "The cat sat", "--format", "csv", "--top", "2"],
+        ["rank", "-"],
+        ["rank", "-", "--json"],
+        ["rank", "-", "--view", "heat", "--top", "1"],
+        ["diff", "The keys are", "The keys is"],
+        ["diff", "The keys are", "The keys is", "--json"],
+    ],
+)
+def test_a_page_changes_nothing_that_is_shown(cli: Cli, tmp_path: Path, words: list[str]) -> None:
+    plain = cli(*words, stdin=b"a cat\na dog\n")
+    paged = cli(*words, "--html", tmp_path / "a.html", stdin=b"a cat\na dog\n")
+    assert (paged.code, paged.out, paged.err) == (plain.code, plain.out, plain.err)
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert f"--html {tmp_path / 'a.html'}" in root.find("header")[0].text
+    footer = root.find("footer")[0].text
+    assert "float32" in footer and "<s> (id 0), by tokenizer bos" in footer and "lmscore 0." in footer
+
+
+def test_each_text_has_its_section(cli: Cli, tmp_path: Path) -> None:
+    assert cli("score", "one", "two", "two", "--html", tmp_path / "a.html").code == 0
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert [one.find("h2")[0].text for one in root.find("section")] == ["one", "two", "two"]
+
+
+def test_a_stretch_of_several_tokens_tells_of_each() -> None:
+    root = of_scores(cut(f"a{FAMILY}!", 1, 3, 5, 9, 12, 19))
+    assert [one.text for one in root.find(of="heat")[0].find("span")] == ["a", FAMILY, "!"]
+    assert [(said, len(tokens)) for said, tokens in told(root)] == [
+        ("the weakest, 14.3% of the total", 1),
+        ("5 tokens", 5),
+        ("", 1),
+    ]
+
+
+def test_what_is_unscored_is_said_and_is_no_nought() -> None:
+    root = of_scores(scored(("The", None), (" cat", -2.0)))
+    assert [one.attributes["class"] for one in root.find(of="heat")[0].find("span")] == ["u", "s2 weakest"]
+    assert told(root)[0][1][0][1] == ["120000", "unscored", "", "", ""]
+    assert [row[3] for row in rows(root.find("table")[0])] == ["unscored", "-2.0000"]
+    assert [bar.attributes["x"] for bar in root.find(of="plot")[0].find("rect")] == ["1"]
+    assert "1 unscored" in root.find(of="figures")[0].text
+
+
+def test_a_text_without_figures_says_why(cli: Cli, tmp_path: Path) -> None:
+    assert cli("score", "!", "--bos", "none", "--html", tmp_path / "a.html").code == 0
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert "no token was scored: nothing stands before the first" in root.find("main")[0].text
+    assert not root.find("figure") and "start symbolnone, by --bos" in root.find("footer")[0].text.replace("\n", "")
+
+
+def test_words_and_units(cli: Cli, tmp_path: Path) -> None:
+    words = ["score", "The cats sat.", "--words", "--unit", "bits", "--html", tmp_path / "a.html"]
+    assert cli(*words).code == 0
+    record = json.loads(cli("score", "The cats sat.", "--words", "--json").out)
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    table = root.find("table")[0]
+    assert [one.text for one in table.find("th")] == ["#", "word", "tokens", "bits", "prob", "correction"]
+    assert [row[3] for row in rows(table)] == [f"{word['logprob'] / math.log(2):.4f}" for word in record["words"]]
+    assert "Words corrected" in root.find("main")[0].text
+    assert told(root)[0][1][0][1][1].endswith(" bits")
+
+
+def test_tables_of_long_texts_stop_and_say_so() -> None:
+    score = scored(*[(" x", -1.0)] * (report.MOST_ROWS + 1))
+    root = of_scores(score)
+    assert len(rows(root.find("table")[0])) == report.MOST_ROWS
+    assert "The first 1,000 of 1,001; --json and --format csv list them all." in root.find("details")[0].text
+    assert len(root.find(of="heat")[0].find("span")) == len(told(root)) == report.MOST_ROWS + 1
+
+
+# Candidates
+
+
+def numbered(*pieces: tuple[int, str, float]) -> Score:
+    """A score by hand whose tokens have these ids."""
+    score = scored(*((text, logprob) for _, text, logprob in pieces))
+    return replace(score, tokens=tuple(replace(t, id=p[0]) for t, p in zip(score.tokens, pieces, strict=True)))
+
+
+def test_candidates_in_order_of_place_with_where_they_differ() -> None:
+    root = of_ranking(
+        numbered((1, "a", -1.0), (2, " b", -9.0)), numbered((1, "a", -1.0), (3, " c", -2.0)), numbered((4, "d", -30.0))
+    )
+    table = root.find("table")[0]
+    assert [one.text for one in table.find("th")][:3] == ["place", "candidate", "total"]
+    assert [row[:3] for row in rows(table)] == [["1", "a c", "-3.000"], ["2", "a b", "-10.000"], ["3", "d", "-30.000"]]
+    winner, *others = table.find("tbody")[0].find("tr")
+    assert winner.attributes == {"class": "winner"} and not any(row.attributes for row in others)
+    maps = [one.text.split() for one in root.find("ol")[0].find("li")]
+    assert maps == [["1", "-3.0000", "a", "c"], ["2", "-10.0000", "a▸", "b"], ["3", "-30.0000", "▸d"]]
+    totals = [row.find("td")[2] for row in [winner, *others]]
+    assert [float(cell.attributes["data-v"]) for cell in totals] == [-3.0, -10.0, -30.0]
+    assert [float(cell.find("rect")[0].attributes["width"]) for cell in totals] == [10.0, 33.3, 100.0]
+    assert len(told(root)) == 5
+
+
+def test_a_tie_is_no_win() -> None:
+    root = of_ranking(scored(("a", -1.0)), scored(("b", -1.0)), scored(("c", -8.0)))
+    assert [row[0] for row in rows(root.find("table")[0])] == ["1=", "1=", "3"]
+    assert not root.find(of="winner") and "No winner by total: the first 2 are closer" in root.find("main")[0].text
+
+
+def test_only_the_first_places_and_how_many_more() -> None:
+    root = of_ranking(*(scored((char, -n)) for n, char in enumerate("abcde", 1)), top=2)
+    assert len(rows(root.find("table")[0])) == len(root.find("ol")[0].find("li")) == 2
+    assert "3 more not shown (--top)" in root.find("main")[0].text
+
+
+def test_many_groups(cli: Cli, tmp_path: Path) -> None:
+    groups = [{"context": context, "candidates": [" a", " b"]} for context in ("One", "Two")]
+    lines = "".join(f"{json.dumps(group)}\n" for group in groups).encode()
+    assert cli("rank", "-", "--input-format", "jsonl", "--html", tmp_path / "a.html", stdin=lines).code == 0
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert [one.text for one in root.find("q")] == ["One", "Two"]
+
+
+# Comparisons
+
+
+def test_two_texts_side_by_side() -> None:
+    root = page(report.of_comparison(test_diff.HEAT, Unit.bits, "lmscore diff"))
+    heat = root.find(of="heat")[0]
+    assert heat.text == "So ∅ keys is here</s>"
+    assert [one.attributes["class"] for one in heat.find("span")] == [
+        "same",
+        "p2 other",
+        "same",
+        "m7 other",
+        "p2",
+        "m2 other",
+    ]
+    table = rows(root.find("table")[0])
+    assert [row[1::2][:2] for row in table][:4] == [
+        ["So", "So"],
+        ["␣old", "nothing"],
+        ["␣keys", "␣keys"],
+        ["␣are", "␣is"],
+    ]
+    assert [row[5].split(" ")[0] for row in table][3] == f"{-5 / math.log(2):+.4f}"
+    assert [row[5].endswith("← decides") for row in table].count(True) == 1
+    bars = [(bar.attributes["class"], bar.attributes["data-at"]) for bar in root.find(of="plot")[0].find("rect")]
+    assert bars == [("more", "0"), ("more", "1"), ("less", "2"), ("less", "3"), ("more", "4"), ("less", "5")]
+    assert "∅ words that only the first has" in root.find(of="legend")[0].text
+    assert told(root)[3] == [
+        "difference -7.2135 bits",
+        [
+            ["first: ␣are", ["3", "-1.4427 bits", "0.3679", "", ""], []],
+            ["second: ␣is", ["2", "-8.6562 bits", "0.0025", "", ""], []],
+        ],
+    ]
+
+
+def test_one_text_under_two_models(cli: Cli, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
+    both = ["-m", folder_of("llama"), "-m", folder_of("gemma3")]
+    text = "The cat sat on the mat."
+    record = json.loads(cli("diff", text, *both, "--json", "--html", tmp_path / "a.html").out)
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert [one.text for one in root.find("footer")[0].find("h3")] == ["The first model", "The second model"]
+    footer = root.find("footer")[0].text
+    assert "<s> (id 0)" in footer and "<bos> (id 1)" in footer
+    assert f"difference {record['difference']:+.4f} nats" in root.find("main")[0].text
+    assert len(rows(root.find("table")[0])) == record["num_places"]
+    expected = [len(tokens) for tokens in ([token for token in item[1] if token[2]] for item in told(root))]
+    assert sum(expected) == sum(side["num_tokens"] for side in record["sides"]), "each with what was expected"
+
+
+# A dataset
+
+
+def test_a_datasets_page_says_what_its_summary_says(cli: Cli, tmp_path: Path) -> None:
+    records = [{"good": good, "bad": "The zzq", "UID": EVIL} for good in ("The cat", "The dog", "The zzq")]
+    source, place, told = tmp_path / "in.jsonl", tmp_path / "a.html", tmp_path / "s.json"
+    source.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    columns = ["--good-column", "good", "--bad-column", "bad", "--group-column", "UID"]
+    plain = cli("batch", source, "-o", tmp_path / "o.jsonl", *columns, "-q")
+    ended = cli("batch", source, "-o", tmp_path / "o.jsonl", *columns, "-q", "--summary", told, "--html", place)
+    assert (ended.code, ended.out) == (0, plain.out)
+    summary, root = json.loads(told.read_text()), page(place.read_text(encoding="utf-8"))
+    assert f"{summary['records']} records: {summary['num_tokens']} tokens" in root.find("main")[0].text
+    accuracy, groups = map(rows, root.find("table"))
+    first = summary["accuracy"]["sum"]
+    assert accuracy[0][:5] == [
+        "total",
+        *(str(first[name]) for name in ("right", "tied", "of")),
+        f"{first['accuracy']:.1%}",
+    ]
+    assert len(groups) == 1 and r"\x1b[31mred" in groups[0][0]
+    assert root.find("h2")[0].text.endswith("in.jsonl")
+    assert not root.find(of="reading"), "no text of the dataset's own stands in its summary"
+
+
+def test_a_datasets_page_names_the_least_likely(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("The cat\nzzq\nThe dog\n")
+    words = ["batch", tmp_path / "in.txt", "-o", tmp_path / "o.jsonl", "-q"]
+    assert cli(*words, "--summary", tmp_path / "s.json", "--html", tmp_path / "a.html").code == 0
+    summary, root = json.loads((tmp_path / "s.json").read_text()), page((tmp_path / "a.html").read_text())
+    (unlikely,) = map(rows, root.find("table"))
+    assert [row[1] for row in unlikely] == [f"{one['mean_logprob']:.4f}" for one in summary["least_likely"]]
+    assert f"perplexity {summary['perplexity']:.4g}" in root.find("main")[0].text
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("{in}", "is being read, and would be lost; choose another --html"),
+        ("{out}", "--html {out} is where the records go; choose another place"),
+        ("{out}.part", "is where the records go"),
+        ("{s}", "--summary and --html name the same file; choose another for one of them"),
+        ("no/where.html", "there is no such folder; make it first"),
+    ],
+)
+def test_a_datasets_page_takes_nothings_place(cli: Cli, tmp_path: Path, place: str, said: str) -> None:
+    names = {"{in}": tmp_path / "in.txt", "{out}": tmp_path / "o.jsonl", "{s}": tmp_path / "s.json"}
+    names["{in}"].write_text("a\n")
+    for name, path in names.items():
+        place, said = place.replace(name, str(path)), said.replace(name, str(path))
+    words = ["batch", names["{in}"], "-o", names["{out}"], "--summary", names["{s}"], "--html", place, "-q"]
+    assert said in cli(*words).error
+    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+
+
+# Where it is written
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["score", "a", "--html", "-"], "--html names a file: standard output has the table"),
+        (["diff", "a", "b", "--html", "-"], "--html names a file"),
+        (["batch", "in.txt", "-o", "o.jsonl", "--html", "-"], "--html names a file: standard output has the summary"),
+        (["score", "a", "-o", "a.x", "--html", "./a.x"], "--html and -o name the same file; choose another for one"),
+        (["score", "a", "--svg", "a.x", "--html", "a.x"], "--html and --svg name the same file"),
+    ],
+)
+def test_contradictions_are_refused(
+    cli: Cli, words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli(*words)
+    assert (ended.code, ended.err.count("\n")) == (2, 1) and said in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_is_written_whole_or_not_at_all(cli: Cli, tmp_path: Path) -> None:
+    place = tmp_path / "a.html"
+    place.write_text("before")
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"fine\n" * 5 + b"\xff\n")
+    assert cli("score", "-f", bad, "--html", place).code == 1
+    assert place.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "bad.txt"]
+    assert "is being read" in cli("score", "-f", bad, "--html", bad).error
+    assert "No such file or directory" in cli("rank", "-", "--html", tmp_path / "no" / "a.html", stdin=b"a\nb\n").error
+    assert cli("rank", "-", "-q", "--html", place, stdin=b"a\nb\n").code == 0
+    page(place.read_text(encoding="utf-8"))
+
+
+# The chart
+
+
+@given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=3 * MOST_BARS))
+def test_a_chart_shows_the_furthest_of_each_group_to_scale(values: list[float | None]) -> None:
+    drawn = chart(values)
+    assert drawn.width == max(math.ceil(len(values) / drawn.each), FEWEST)
+    assert len(drawn.bars) <= MOST_BARS
+    assert drawn.top >= 0 >= drawn.bottom and drawn.top > drawn.bottom
+    for bar in drawn.bars:
+        group = values[bar.x * drawn.each : (bar.x + 1) * drawn.each]
+        assert abs(bar.value) == max(abs(value) for value in group if value is not None)
+        assert values[bar.at] == bar.value and bar.at // drawn.each == bar.x
+        assert bar.y >= -1e-6 and bar.y + bar.height <= 100 + 1e-6
+        assert bar.height == pytest.approx(100 * abs(bar.value) / (drawn.top - drawn.bottom))
+    shown = {bar.x for bar in drawn.bars}
+    assert shown == {at // drawn.each for at, value in enumerate(values) if value is not None}
+
+
+# Its colours
+
+
+def palettes() -> list[dict[str, str]]:
+    """The page's colours, light and dark."""
+    style = page_style()
+    return [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in style.split("@media", 1)]
+
+
+def page_style() -> str:
+    return of_scores(scored(("x", -1.0))).find("style")[0].text.split("* { box-sizing")[0]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_contrast_is_aa(dark: bool) -> None:
+    colors = {name: scale.Shade.of(code) for name, code in palettes()[dark].items()}
+    for ground in ("page", "card"):
+        for text in ("ink", "dim"):
+            assert colors[text].contrast(colors[ground]) >= 4.5
+        for bar in ("more", "less"):
+            assert colors[bar].contrast(colors[ground]) >= 3
+    steps = [name for name in colors if f"{name}-ink" in colors]
+    assert len(steps) == scale.STEPS + 2 * scale.LEANS
+    assert all(colors[f"{name}-ink"].contrast(colors[name]) >= 4.5 for name in steps)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_is_likely_is_close_to_the_page(dark: bool) -> None:
+    colors = {name: scale.Shade.of(code) for name, code in palettes()[dark].items()}
+    for letter, numbers in (("s", range(scale.STEPS)), ("p", range(1, 9)), ("m", range(1, 9))):
+        away = [colors[f"{letter}{number}"].contrast(colors["page"]) for number in numbers]
+        assert all(a < b for a, b in pairwise(away)), letter
+
+
+@pytest.mark.slow
+def test_a_long_text_is_a_page(cli: Cli, tmp_path: Path) -> None:
+    text = " ".join(models.passages(7, [400] * 100))
+    assert (
+        cli("score", "-", "--whole", "--html", tmp_path / "a.html", "-q", "--no-tokens", stdin=text.encode()).code == 0
+    )
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert len(told(root)) > 10_000 and "overlapping windows" in root.find("main")[0].text
+    assert len(root.find(of="plot")[0].find("rect")) <= MOST_BARS
