@@ -289,6 +289,17 @@ def test_a_stretch_of_several_tokens_tells_of_each() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [("a אב", "ltr"), ("אב a", "rtl"), ("12: مرحبا", "rtl"), ("\u202eאב", "rtl"), ("12!", "ltr"), ("日本", "ltr")],
+)
+def test_a_text_runs_as_its_first_letter_does(text: str, runs: str) -> None:
+    score = scored((text, -1.0))
+    comparison = page(report.of_comparison(by_words(scored(("x", -1.0)), score), Unit.nats, ""))
+    for root in (of_scores(score), of_ranking(score), comparison):
+        assert root.find(of="heat")[0].attributes["dir"] == runs
+
+
 def test_what_is_unscored_is_said_and_is_no_nought() -> None:
     root = of_scores(scored(("The", None), (" cat", -2.0)))
     assert [one.attributes["class"] for one in root.find(of="heat")[0].find("span")] == ["u", "s2 weakest"]

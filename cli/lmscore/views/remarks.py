@@ -69,7 +69,7 @@ def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
         yield "no token was scored: nothing stands before the first"
         return
     if (weakest := score.weakest) is not None and weakest.logprob is not None:
-        part = "" if score.weakest_share is None else f", {score.weakest_share:.1%} of the total"
+        part = "" if score.weakest_share is None else f", {share(score.weakest_share)} of the total"
         yield (
             f"The weakest token is {token_seen(weakest)} (#{weakest.index}): "
             f"{unit.figure(weakest.logprob)} {unit.value}, probability {probability(weakest.logprob)}{part}."

@@ -7,6 +7,7 @@ page's policy names them by their hashes: whatever else got in would not run.
 
 import base64
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -144,6 +145,7 @@ def _score_section(score: Score, unit: Unit) -> str:
         notes=list(remarks.score_notes(score, unit, STRADDLES)),
         steps=_steps(),
         map=_map(score, read),
+        direction=_direction(score.text),
         told=_told([_span_told(span, score, unit) for span in read]),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read]),
         mean=None if score.mean_logprob is None else scale.surprisal(score.mean_logprob),
@@ -179,6 +181,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
             {
                 "place": columns[0].cells[at],
                 "total": None if score.total_logprob is None else unit.figure(score.total_logprob),
+                "direction": _direction(score.text),
                 "pieces": _map(score, own, parting(read[0], own)),
             }
             for at, (score, own) in enumerate(zip(scores, read, strict=True))
@@ -206,6 +209,7 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         steps=[(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)],
         gone=GONE if any(not place.second.tokens for place in places) else None,
         map=list(map(_compared, places)),
+        direction=_direction(comparison.second.text),
         told=_told([_place_told(place, unit) for place in places]),
         drawn=chart([None if place.difference is None else Unit.bits.of(place.difference) for place in places]),
         unit=unit,
@@ -252,6 +256,12 @@ def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
 def _named(text: str) -> str:
     """A text as a heading."""
     return shorten(spell_text(text), 80)
+
+
+def _direction(text: str) -> str:
+    """Which way a text runs, as dir="auto" would find out by its first letter; browsers take long over long texts."""
+    strong = (kind for char in text if (kind := unicodedata.bidirectional(char)) in {"L", "R", "AL"})
+    return "ltr" if next(strong, "L") == "L" else "rtl"
 
 
 def _context(context: str | None) -> str:
@@ -309,7 +319,7 @@ def _span_told(span: Span, score: Score, unit: Unit) -> list[Any]:
     """Of a stretch of a heat map: a line, if there is something to say, and its tokens."""
     said = list[str]()
     if score.weakest_share is not None and any(map(score.is_weakest, span.tokens)):
-        said.append(f"the weakest, {score.weakest_share:.1%} of the total")
+        said.append(f"the weakest, {remarks.share(score.weakest_share)} of the total")
     if len(span.tokens) > 1:
         said.append(f"{len(span.tokens)} tokens")
     if span.tokens[0].straddles:
