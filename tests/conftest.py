@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from lmscore import open_scorer
 from lmscore.scorer import Scorer
@@ -14,6 +15,8 @@ from . import models
 from .cli import Cli
 from .twin import Twin
 
+settings.register_profile("quiet", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("quiet")
 torch.set_num_threads(1)  # these models are so small that threads would only wait for each other
 
 

@@ -85,7 +85,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "views.chart": set(),
     "views.explain": {"records", "views.glyphs", "views.remarks", "views.table"},
     "views.glyphs": set(),
-    "views.heat": {"records", "views.glyphs", "views.remarks", "views.scale", "views.spans", "views.table"},
+    "views.heat": {
+        *("records", "views.glyphs", "views.remarks", "views.scale", "views.spans", "views.standings", "views.table"),
+    },
     "views.remarks": {"comparison", "corpus", "records", "views.glyphs", "views.units"},
     "views.report": {
         *("", "comparison", "corpus", "records", "views.chart", "views.glyphs", "views.remarks", "views.scale"),
@@ -99,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("comparison", "records", "views.glyphs", "views.remarks", "views.scale", "views.spans", "views.table"),
     },
     "views.scale": set(),
-    "views.spans": {"records", "views.glyphs"},
+    "views.spans": {"comparison", "records", "views.glyphs"},
     "views.summary": {"corpus", "records", "views.glyphs", "views.remarks"},
     "views.table": {
         *("catalogue", "records", "views.glyphs", "views.remarks", "views.scale", "views.standings", "views.units"),

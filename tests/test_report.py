@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmscore.comparison import by_bytes, by_words
+from lmscore.corpus import Corpus, Hits, Unlikely
 from lmscore.ranking import rank
-from lmscore.records import Score
+from lmscore.records import Alternative, Measure, Score, Word, Words
 from lmscore.views import report, scale
 from lmscore.views.chart import FEWEST, MOST_BARS, chart
 from lmscore.views.spans import running, spans
@@ -28,6 +29,7 @@ from lmscore.views.units import Unit
 
 from . import models, test_diff
 from .cli import Cli
+from .scores import MODEL
 from .test_looks import FAMILY, cut
 from .test_views import ACTING, EVIL, scored
 
@@ -147,23 +149,62 @@ def page(html: str) -> Element:
         "base-uri": "'none'",
         "form-action": "'none'",
     }
-    # What is pointed at and what is told of it are as many.
     for reading in root.find(of="reading"):
-        (told,) = reading.find("script")
-        stretches = [one for heat in reading.find(of="heat") for one in heat.within if shaded(one)]
-        assert len(json.loads(told.text)["items"]) == len(stretches)
+        stretches = [one for heat in reading.find(of="heat") for one in heat.find("span")]
+        tells_of_what_is_pointed_at(stretches, told(reading))
+        if reading.find(of="plot"):
+            draws_what_is_told(reading.find(of="plot")[0], told(reading))
     for table in root.find("table"):
-        heads = len(table.find("th"))
-        assert all(len(row.find("td")) == heads for row in table.find("tbody")[0].find("tr"))
+        sorts_by_what_is_seen(table)
     return root
+
+
+def tells_of_what_is_pointed_at(stretches: list[Element], items: list[Any]) -> None:
+    """Each stretch of a map has its own tokens; of a comparison, the second's."""
+    assert len(items) == len(stretches)
+    for stretch, (_, tokens) in zip(stretches, items, strict=True):
+        if re.fullmatch(r"[\w ]+", stretch.text, re.ASCII):
+            spelled = "".join(name for side, name, _, _ in tokens if side != "first: ")
+            assert spelled.replace("␣", " ") == stretch.text
+
+
+def draws_what_is_told(plot: Element, items: list[Any]) -> None:
+    """Bars are as high as the figures of what they stand for, in bits."""
+    top, bottom = (float(edge.text) for edge in plot.find("span"))
+    for bar in plot.find("rect"):
+        said, tokens = items[int(bar.attributes["data-at"])]
+        height = float(bar.attributes["height"]) / 100 * (top - bottom)
+        if said.startswith("difference"):
+            drawn, figures = (
+                math.copysign(height, 1 if bar.attributes["class"] == "more" else -1),
+                [said.split(" ", 1)[1]],
+            )
+        else:
+            drawn, figures = -height, [figures[1] for _, _, figures, _ in tokens]
+        told = sum(
+            float(figure) * (1 if unit == "bits" else 1 / math.log(2)) for figure, unit in map(str.split, figures)
+        )
+        assert drawn == pytest.approx(told, abs=(top - bottom) * 1e-4 + 2e-4 * len(figures))
+
+
+def sorts_by_what_is_seen(table: Element) -> None:
+    """Every figure has a value, and the values are in the order of the figures."""
+    lines = [row.find("td") for row in table.find("tbody")[0].find("tr")]
+    assert {len(line) for line in lines} <= {len(table.find("th"))}
+    for column in zip(*lines, strict=True):
+        if column[0].attributes.get("class") == "n":
+            known = [(float(cell.attributes["data-v"]), figure) for cell in column for figure in seen(cell)]
+            assert all(a <= b for a, b in pairwise(figure for _, figure in sorted(known)))
+
+
+def seen(cell: Element) -> Iterator[float]:
+    """The figure in a cell, if there is one."""
+    if found := re.match(r"[-+]?[\d,]+(\.\d+)?(e-?\d+)?", cell.text.strip()):
+        yield float(found[0].replace(",", ""))
 
 
 def hashed(held: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()}'"
-
-
-def shaded(one: Element | str) -> bool:
-    return isinstance(one, Element) and one.tag == "span"
 
 
 def told(root: Element) -> list[Any]:
@@ -236,7 +277,9 @@ def test_every_token_tells_what_json_tells(cli: Cli, tmp_path: Path) -> None:
     root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
     found = [token for _, tokens in told(root) for token in tokens]
     assert len(found) == len(record["tokens"])
-    for (_, (id, logprob, probability, place, entropy), expected), token in zip(found, record["tokens"], strict=True):
+    for (_, _, (id, logprob, probability, place, entropy), expected), token in zip(
+        found, record["tokens"], strict=True
+    ):
         assert (int(id), int(place)) == (token["id"], token["rank"])
         assert logprob == f"{token['logprob']:.4f} nats" and entropy == f"{token['entropy']:.4f} nats"
         assert float(probability) == pytest.approx(math.exp(token["logprob"]), rel=0.06, abs=1e-4)
@@ -303,7 +346,7 @@ def test_a_text_runs_as_its_first_letter_does(text: str, runs: str) -> None:
 def test_what_is_unscored_is_said_and_is_no_nought() -> None:
     root = of_scores(scored(("The", None), (" cat", -2.0)))
     assert [one.attributes["class"] for one in root.find(of="heat")[0].find("span")] == ["u", "s2 weakest"]
-    assert told(root)[0][1][0][1] == ["120000", "unscored", "", "", ""]
+    assert told(root)[0][1][0][2] == ["120000", "unscored", "", "", ""]
     assert [row[3] for row in rows(root.find("table")[0])] == ["unscored", "-2.0000"]
     assert [bar.attributes["x"] for bar in root.find(of="plot")[0].find("rect")] == ["1"]
     assert "1 unscored" in root.find(of="figures")[0].text
@@ -325,7 +368,7 @@ def test_words_and_units(cli: Cli, tmp_path: Path) -> None:
     assert [one.text for one in table.find("th")] == ["#", "word", "tokens", "bits", "prob", "correction"]
     assert [row[3] for row in rows(table)] == [f"{word['logprob'] / math.log(2):.4f}" for word in record["words"]]
     assert "Words corrected" in root.find("main")[0].text
-    assert told(root)[0][1][0][1][1].endswith(" bits")
+    assert told(root)[0][1][0][2][1].endswith(" bits")
 
 
 def test_tables_of_long_texts_stop_and_say_so() -> None:
@@ -334,6 +377,73 @@ def test_tables_of_long_texts_stop_and_say_so() -> None:
     assert len(rows(root.find("table")[0])) == report.MOST_ROWS
     assert "The first 1,000 of 1,001; --json and --format csv list them all." in root.find("details")[0].text
     assert len(root.find(of="heat")[0].find("span")) == len(told(root)) == report.MOST_ROWS + 1
+
+
+def test_the_line_is_the_mean_and_the_label_names_the_highest() -> None:
+    root = of_scores(scored(("a", -1.0), (" b", -9.0), (FAMILY, -2.0)))
+    (line,) = root.find(of="mean")
+    top, _ = (float(edge.text) for edge in root.find(of="plot")[0].find("span"))
+    down = float(re.findall(r"[\d.]+", line.attributes["d"])[1])
+    assert (1 - down / 100) * top == pytest.approx(4 / math.log(2), abs=top * 1e-4)
+    assert "the mean per token, 5.8" in root.find("figcaption")[0].text
+    assert root.find("svg", role="img")[0].attributes["aria-label"].endswith("the highest at ␣b")
+
+
+def test_a_certain_text_has_no_minus_nought() -> None:
+    assert "-0.0" not in of_scores(scored(("a", 0.0))).find("main")[0].text
+
+
+def test_a_page_is_written_as_records_come() -> None:
+    read = list[int]()
+
+    def source() -> Iterator[Score]:
+        for number in range(3):
+            read.append(number)
+            yield scored(("a", -1.0))
+
+    stream = StringIO()
+    passing = report.of_scores(source(), stream, Unit.nats, "")
+    next(passing)
+    assert read == [0] and stream.getvalue().count("<section") == 1
+    ranking = rank([scored(("a", -1.0))], [0], "sum")
+    ranked = report.of_rankings(iter([ranking, ranking]), stream, Unit.nats, None, "")
+    next(ranked)
+    assert stream.getvalue().count("<section") == 2
+
+
+def test_blanks_of_a_context_are_seen() -> None:
+    assert of_scores(scored((" a", -1.0), context="The   cat  ")).find("q")[0].text == "The   cat␣␣"
+
+
+def test_a_token_across_the_context_is_marked() -> None:
+    score = scored(("a", -1.0), context="b", straddles=True)
+    for root in (of_scores(score), of_ranking(score)):
+        assert root.find(of="heat")[0].text == "↔a" and "also holds the end of the context" in root.find("main")[0].text
+        assert told(root)[0][0].endswith("also holds the end of the context")
+    assert rows(of_scores(score).find("table")[0])[0][1] == "a ↔ ← weakest"
+
+
+def test_what_was_expected_is_listed_with_its_probability() -> None:
+    others = (Alternative(7, " b", b" b", math.log(0.5)), Alternative(8, "\n", b"\n", math.log(0.25)))
+    root = of_scores(scored(("a", -2.0), top=others))
+    assert rows(root.find("table")[0])[0][-1] == "␣b 0.5000  \\n 0.2500"
+    assert told(root)[0][1][0][3] == [["␣b", "7", "0.5000"], ["\\n", "8", "0.2500"]]
+
+
+def test_words_have_their_own_figures() -> None:
+    words = (
+        Word(0, "a", 0, 1, 0, 1, -2.0, -0.5),
+        Word(1, " b", 1, 3, 1, 1, None),
+        Word(2, " c", 3, 5, 2, 1, -3.0, 0.25),
+    )
+    score = replace(scored(("a", -1.5), (" b", None), (" c", -3.25)), words=Words(words, True, "beginning"))
+    assert rows(of_scores(score).find("table")[0]) == [
+        ["0", "a", "1", "-2.0000", "0.1353", "-0.5000"],
+        ["1", "␣b", "1", "unscored", "", ""],
+        ["2", "␣c ← weakest", "1", "-3.0000", "0.0498", "+0.2500"],
+    ]
+    plain = replace(score, words=Words(words, False, "beginning"))
+    assert [one.text for one in of_scores(plain).find("table")[0].find("th")][-1] == "prob"
 
 
 # Candidates
@@ -355,7 +465,7 @@ def test_candidates_in_order_of_place_with_where_they_differ() -> None:
     winner, *others = table.find("tbody")[0].find("tr")
     assert winner.attributes == {"class": "winner"} and not any(row.attributes for row in others)
     maps = [one.text.split() for one in root.find("ol")[0].find("li")]
-    assert maps == [["1", "-3.0000", "a", "c"], ["2", "-10.0000", "a▸", "b"], ["3", "-30.0000", "▸d"]]
+    assert maps == [["1", "-3.000", "a", "c"], ["2", "-10.000", "a▸", "b"], ["3", "-30.000", "▸d"]]
     totals = [row.find("td")[2] for row in [winner, *others]]
     assert [float(cell.attributes["data-v"]) for cell in totals] == [-3.0, -10.0, -30.0]
     assert [float(cell.find("rect")[0].attributes["width"]) for cell in totals] == [10.0, 33.3, 100.0]
@@ -366,6 +476,17 @@ def test_a_tie_is_no_win() -> None:
     root = of_ranking(scored(("a", -1.0)), scored(("b", -1.0)), scored(("c", -8.0)))
     assert [row[0] for row in rows(root.find("table")[0])] == ["1=", "1=", "3"]
     assert not root.find(of="winner") and "No winner by total: the first 2 are closer" in root.find("main")[0].text
+
+
+def test_a_ranking_by_pmi_shows_it(cli: Cli, tmp_path: Path) -> None:
+    words = ["rank", "-", "--context", "The", "--by", "pmi", "-q"]
+    record = json.loads(cli(*words, "--json", "--html", tmp_path / "a.html", stdin=b" cat\n dog\n").out)
+    root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    (table,) = root.find("table")
+    assert [one.text for one in table.find("th")][3] == "pmi"
+    assert [row[3] for row in rows(table)] == [f"{one['pmi']:.3f}" for one in record["candidates"]]
+    shares = [float(row.find("td")[5].find("rect")[0].attributes["width"]) for row in table.find("tbody")[0].find("tr")]
+    assert shares == pytest.approx([100 * one["share"] for one in record["candidates"]], abs=0.06)
 
 
 def test_only_the_first_places_and_how_many_more() -> None:
@@ -412,8 +533,8 @@ def test_two_texts_side_by_side() -> None:
     assert told(root)[3] == [
         "difference -7.2135 bits",
         [
-            ["first: ␣are", ["3", "-1.4427 bits", "0.3679", "", ""], []],
-            ["second: ␣is", ["2", "-8.6562 bits", "0.0025", "", ""], []],
+            ["first: ", "␣are", ["3", "-1.4427 bits", "0.3679", "", ""], []],
+            ["second: ", "␣is", ["2", "-8.6562 bits", "0.0025", "", ""], []],
         ],
     ]
 
@@ -428,7 +549,7 @@ def test_one_text_under_two_models(cli: Cli, tmp_path: Path, folder_of: Callable
     assert "<s> (id 0)" in footer and "<bos> (id 1)" in footer
     assert f"difference {record['difference']:+.4f} nats" in root.find("main")[0].text
     assert len(rows(root.find("table")[0])) == record["num_places"]
-    expected = [len(tokens) for tokens in ([token for token in item[1] if token[2]] for item in told(root))]
+    expected = [len(tokens) for tokens in ([token for token in item[1] if token[3]] for item in told(root))]
     assert sum(expected) == sum(side["num_tokens"] for side in record["sides"]), "each with what was expected"
 
 
@@ -457,6 +578,22 @@ def test_a_datasets_page_says_what_its_summary_says(cli: Cli, tmp_path: Path) ->
     assert not root.find(of="reading"), "no text of the dataset's own stands in its summary"
 
 
+def test_a_datasets_figures_stand_where_they_belong() -> None:
+    hits: dict[Measure, Hits] = {"sum": Hits(6, 1, 10), "mean": Hits(3, 2, 10)}
+    worst = (Unlikely(-8.0, "line 1", -16.0), Unlikely(-2.0, "line 2", -20.0))
+    corpus = replace(Corpus(), hits={"": hits, "g": {"sum": Hits(1, 0, 2), "mean": Hits(2, 0, 2)}}, unlikely=worst)
+    root = page(report.of_corpus(corpus, "d", MODEL, "mean", "lmscore batch"))
+    accuracy, groups, unlikely = map(rows, root.find("table"))
+    assert accuracy == [
+        ["mean per token", "3", "2", "10", "30.0%", "10.8% to 60.3%"],
+        ["total", "6", "1", "10", "60.0%", "31.3% to 83.2%"],
+    ]
+    assert groups == [["g", "2", "0", "100.0%", "50.0%"]]
+    assert unlikely == [["line 1", "-8.0000", "-16.0000"], ["line 2", "-2.0000", "-20.0000"]]
+    bars = [bar.attributes["width"] for table in root.find("table") for bar in table.find("rect")]
+    assert bars == ["30.0", "60.0", "100.0", "50.0", "100.0", "25.0"]
+
+
 def test_a_datasets_page_names_the_least_likely(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("The cat\nzzq\nThe dog\n")
     words = ["batch", tmp_path / "in.txt", "-o", tmp_path / "o.jsonl", "-q"]
@@ -475,10 +612,16 @@ def test_a_datasets_page_names_the_least_likely(cli: Cli, tmp_path: Path) -> Non
         ("{out}.part", "is where the records go"),
         ("{s}", "--summary and --html name the same file; choose another for one of them"),
         ("no/where.html", "there is no such folder; make it first"),
+        ("{folder}", "it is a folder; name a file"),
     ],
 )
 def test_a_datasets_page_takes_nothings_place(cli: Cli, tmp_path: Path, place: str, said: str) -> None:
-    names = {"{in}": tmp_path / "in.txt", "{out}": tmp_path / "o.jsonl", "{s}": tmp_path / "s.json"}
+    names = {
+        "{folder}": tmp_path,
+        "{in}": tmp_path / "in.txt",
+        "{out}": tmp_path / "o.jsonl",
+        "{s}": tmp_path / "s.json",
+    }
     names["{in}"].write_text("a\n")
     for name, path in names.items():
         place, said = place.replace(name, str(path)), said.replace(name, str(path))
@@ -526,8 +669,10 @@ def test_a_page_is_written_whole_or_not_at_all(cli: Cli, tmp_path: Path) -> None
 # The chart
 
 
-@given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=3 * MOST_BARS))
-def test_a_chart_shows_the_furthest_of_each_group_to_scale(values: list[float | None]) -> None:
+@example([5e-324, -1e-300], 1)
+@given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=31), st.integers(1, 30))
+def test_a_chart_shows_the_furthest_of_each_group_to_scale(some: list[float | None], times: int) -> None:
+    values = some * times
     drawn = chart(values)
     assert drawn.width == max(math.ceil(len(values) / drawn.each), FEWEST)
     assert len(drawn.bars) <= MOST_BARS

@@ -126,11 +126,16 @@ def test_pointing_at_a_token_tells_what_is_known_of_it(look: Looking) -> None:
 
 def test_a_token_that_was_chosen_is_told_of_again_when_another_is_left(look: Looking) -> None:
     tab = look(of_scores(SHORT))
+    stretches(tab).nth(1).hover()
+    tab.locator(".legend").first.hover()
+    expect(told(tab).locator("h3")).to_have_text("␣b")
     stretches(tab).nth(1).click()
     stretches(tab).nth(0).hover()
     expect(told(tab).locator("h3")).to_have_text("a")
-    tab.locator(".legend").first.hover()
-    expect(told(tab).locator("h3")).to_have_text("␣b")
+    for elsewhere in (".legend", "h1"):
+        stretches(tab).nth(0).hover()
+        tab.locator(elsewhere).first.hover()
+        expect(told(tab).locator("h3")).to_have_text("␣b")
 
 
 def test_a_bar_of_the_chart_leads_to_its_token(look: Looking) -> None:
@@ -159,7 +164,9 @@ def test_keys_walk_along_the_text(look: Looking) -> None:
     ]:
         assert press(tab, key) == name
         assert told(tab).locator("h3").inner_text() == name.replace(" ", "␣")
-    assert tab.locator(".heat [tabindex]").count() == 1
+    for mark in ("tabindex", "role", "aria-describedby"):
+        assert tab.locator(f".heat [{mark}]").count() == 1
+    assert press(tab, "Control+Home") == " c", "that is the browser's"
     press(tab, "Tab")
     assert press(tab, "Shift+Tab") == " c", "where one was"
 
@@ -187,7 +194,7 @@ def test_a_screen_reader_is_told_what_it_is_at(look: Looking) -> None:
     describedby = stretches(tab).nth(1).get_attribute("aria-describedby")
     assert describedby and "-2.0000 nats" in tab.locator(f"#{describedby}").inner_text()
     assert tab.get_by_role("table", name="Tokens", include_hidden=True).count() == 1
-    assert tab.get_by_role("img", name=re.compile("Surprisal along the text: 3 tokens")).count() == 1
+    assert tab.get_by_role("img", name=re.compile("Surprisal along the text, the highest at ␣c")).count() == 1
 
 
 def test_tapping_on_a_phone(look: Looking) -> None:
@@ -217,6 +224,10 @@ def test_tables_sort_by_value_and_back(look: Looking) -> None:
     assert tab.locator("[aria-sort]").count() == 1
     tab.get_by_role("button", name="candidate").click()
     assert column(tab, 1) == ["dd", "cc", "bb", "aa"]
+    tab.get_by_role("button", name="tokens").click()
+    assert column(tab, 1) == ["aa", "bb", "cc", "dd"], "equals stand as they came"
+    tab.get_by_role("button", name="tokens").click()
+    assert column(tab, 1) == ["aa", "bb", "cc", "dd"]
 
 
 def test_what_has_no_figure_comes_last_both_ways(look: Looking) -> None:
@@ -319,6 +330,11 @@ def test_a_hundred_thousand_tokens(look: Looking) -> None:
     assert tab.locator(".plot rect").count() <= MOST_BARS
     stretches(tab).nth(5).hover()
     expect(told(tab).locator("h3")).to_have_text("␣w5")
+    bar = tab.locator(".plot rect").nth(100)
+    bar.hover()
+    at = int(bar.get_attribute("data-at") or 0)
+    assert at > 30_000
+    expect(told(tab).locator("h3")).to_have_text(f"␣w{at % 97}")
     stretches(tab).nth(5).click()
     assert press(tab, "End") == f" w{99_999 % 97}"
     expect(stretches(tab).nth(99_999)).to_be_in_viewport()
@@ -353,3 +369,5 @@ def test_each_record_tells_of_its_own(look: Looking) -> None:
     stretches(tab).nth(3).hover()
     assert told(tab).nth(1).locator("h3").inner_text() == "other"
     expect(told(tab).nth(0)).to_contain_text("Point at a token")
+    ids = tab.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
+    assert len(set(ids)) == len(ids) == 2

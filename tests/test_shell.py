@@ -323,3 +323,24 @@ def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
     with progress(quiet=True) as report:
         report("Fetching it", 0, 93_000_000)
     assert capsys.readouterr().err == ""
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["score --json -f {lines}", "score -f {lines}"])
+def test_a_page_is_whole_though_the_reader_of_the_output_has_gone(tmp_path: Path, llama: Path, words: str) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(f"line {number}\n" for number in range(300)))
+    files = f"--html {tmp_path}/a.html" + (f" --svg {tmp_path}/a.svg" if "json" not in words else "")
+    ended = shell(f'lmscore {words.format(lines=lines)} {files} -q | head -1; echo "${{PIPESTATUS[0]}}"', llama)
+    assert ended.stderr == "" and ended.stdout.splitlines()[-1] == "0"
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").count("line 299") > 0
+    assert "json" in words or (tmp_path / "a.svg").read_text(encoding="utf-8").endswith("</svg>\n")
+
+
+@linux
+def test_a_page_does_not_go_among_the_output(tmp_path: Path, llama: Path) -> None:
+    for place in ("/dev/stdout", str(tmp_path / "out")):
+        ended = shell(f'lmscore score a --html "{place}" > "{tmp_path}/out"', llama)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("error: --html names a file: standard output has the table")

@@ -326,7 +326,7 @@ def batch(
     """
     from . import batch as batches
 
-    if html == files.STDIN:
+    if html is not None and files.is_stdout(html):
         raise typer.BadParameter("--html names a file: standard output has the summary")
     terminal.listen(quiet, verbose)
     roles = _roles(
@@ -357,7 +357,7 @@ def batch(
             bos=bos,
             threads=threads,
         )
-        keep = show.summary_keeper(summary, html, ", ".join(inputs), scorer.provenance, by.value)
+        keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by.value)
         with terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
         with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
@@ -430,7 +430,7 @@ def _besides(output: str | None, source: str | None, **names: str | None) -> Ite
         for name, path in names.items():
             if path is None:
                 continue
-            if path == files.STDIN:
+            if files.is_stdout(path):
                 raise typer.BadParameter(f"--{name} names a file: standard output has the table")
             other = taken.setdefault(os.path.realpath(path), f"--{name}")
             if other != f"--{name}":

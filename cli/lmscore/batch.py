@@ -497,6 +497,12 @@ class Places:
                 raise LmscoreError(f"{option} {summary} is where the records go; choose another place")
             if not summary.parent.is_dir():
                 raise LmscoreError(f"cannot write {summary}: there is no such folder; make it first")
+            if summary.is_dir():
+                raise LmscoreError(f"cannot write {summary}: it is a folder; name a file")
+            if not os.access(summary.parent, os.W_OK):
+                raise LmscoreError(
+                    f"cannot write {summary}: {summary.parent} may not be written to; choose another place"
+                )
         if len(set(self.summaries.values())) < len(self.summaries):
             raise LmscoreError(f"{' and '.join(self.summaries)} name the same file; choose another for one of them")
 

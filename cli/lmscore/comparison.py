@@ -137,7 +137,7 @@ class Comparison:
             return None
         return 1 if self.difference > 0 else 0
 
-    @property
+    @cached_property
     def decides(self) -> Place | None:
         """The place that speaks most for the winner, the first on a tie; None where there is no winner."""
         if self.winner is None:

@@ -236,6 +236,25 @@ class Sink:
             os.close(nowhere)
 
 
+class Lasting:
+    """A stream that outlasts its reader: what is written once it has gone (``| head``) goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(ClosedPipe):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(ClosedPipe):
+            self._stream.flush()
+
+
 @contextlib.contextmanager
 def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
     """Standard output, or a file that takes its name only when it is whole.
@@ -247,7 +266,7 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
         LmscoreError: the output cannot be written.
         ClosedPipe: nobody reads it any more.
     """
-    if path is None or path == STDIN or _is_stdout(Path(path)):
+    if path is None or is_stdout(path):
         sys.stdout.write("")  # where it is closed, that shows before the work is done
         yield sys.stdout
         sys.stdout.flush()
@@ -260,11 +279,14 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
     yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
 
 
-def _is_stdout(path: Path) -> bool:
-    """Whether a path is standard output by another name, as /dev/stdout: a file that it was redirected to is no file
-    to replace."""
+def is_stdout(path: str) -> bool:
+    """Whether a path is standard output, as ``-`` or by another name, as /dev/stdout: a file that it was redirected to
+    is no file to replace."""
+    if path == STDIN:
+        return True
     try:
-        return path.is_char_device() is False and os.path.samestat(os.fstat(sys.stdout.fileno()), path.stat())
+        place = Path(path)
+        return place.is_char_device() is False and os.path.samestat(os.fstat(sys.stdout.fileno()), place.stat())
     except (OSError, ValueError, AttributeError):
         return False
 

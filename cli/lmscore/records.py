@@ -166,6 +166,12 @@ class Words:
         return math.fsum(logprobs) if logprobs else None
 
     @property
+    def weakest(self) -> Word | None:
+        """The word with the lowest log-probability; the first of them on a tie."""
+        scored = (word for word in self.items if word.logprob is not None)
+        return min(scored, key=lambda word: word.logprob or 0.0, default=None)
+
+    @property
     def num_unscored(self) -> int:
         """How many words have no log-probability."""
         return sum(word.logprob is None for word in self.items)
@@ -273,7 +279,7 @@ class Score:
     @property
     def bits_per_byte(self) -> float | None:
         """-total / (ln 2 · UTF-8 bytes of the scored text)."""
-        return None if self.byte_logprob is None else -self.byte_logprob / math.log(2)
+        return None if self.byte_logprob is None else (0.0 - self.byte_logprob) / math.log(2)
 
     @cached_property
     def weakest(self) -> Token | None:

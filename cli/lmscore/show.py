@@ -7,7 +7,7 @@ imported late: Rich's tables are not for who only asks for help.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from . import files, terminal
 from . import options as opt
@@ -66,6 +66,10 @@ class Besides:
     svg: TextIO | None = None
     html: TextIO | None = None
 
+    def beside(self, stream: TextIO) -> TextIO:
+        """The output that they stand beside: if there are any, it goes on when its reader has gone, for their sake."""
+        return stream if self == NOTHING else cast(TextIO, files.Lasting(stream))
+
 
 NOTHING = Besides()
 
@@ -81,6 +85,7 @@ def scores(records: Iterable[Score], stream: TextIO, style: Style, besides: Besi
     """Write each text's score."""
     from .views import rows
 
+    stream = besides.beside(stream)
     if besides.html is not None:
         from .views import report
 
@@ -113,6 +118,7 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, besides: 
     """Write each group's ranking."""
     from .views import rows
 
+    stream = besides.beside(stream)
     if besides.html is not None:
         from .views import report
 
@@ -141,6 +147,7 @@ def comparison(record: "Comparison", stream: TextIO, style: Style, besides: Besi
     """Write what two scores have apart."""
     from .views import diff, rows
 
+    stream = besides.beside(stream)
     if besides.html is not None:
         from .views import report
 

@@ -15,6 +15,10 @@ FEWEST = 24
 """For so many there is room at least, lest a few become walls."""
 
 
+SMALLEST = 1e-9
+"""What is less than that is nothing: rounding, not a figure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One bar.
@@ -72,8 +76,8 @@ def chart(values: Sequence[float | None]) -> Chart:
 
 
 def _round_up(value: float) -> float:
-    """To a number that is easily read: 1, 2, 4, 6, 8, 10 of a power of ten; nothing for what is not above 0."""
-    if value <= 0:
+    """To a number that is easily read: 1, 2, 4, 6, 8, 10 of a power of ten; nothing for nothing."""
+    if value < SMALLEST:
         return 0.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value * (1 - 1e-9))

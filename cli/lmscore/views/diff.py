@@ -18,7 +18,7 @@ from . import remarks
 from .glyphs import raised, spell_line
 from .remarks import SIDES, token_seen
 from .scale import LEANS, Depth, lean, leanings
-from .spans import GONE, running
+from .spans import GONE, across
 from .table import MOST_ROWS, Page, bare_table, context_line, filled, provenance
 
 
@@ -99,8 +99,7 @@ def _map(comparison: Comparison, page: Page) -> Line:
     line = Line(overflow="fold")
     for place in comparison.places:
         step = 0 if place.difference is None else lean(place.difference)
-        blank = " " if place.first.text.startswith(" ") else ""
-        shown = running(place.second.text, place.second.tokens) if place.second.tokens else f"{blank}{GONE}"
+        shown = across(place)
         word = shown.lstrip(" ").removesuffix("\n")
         line.append(shown[: len(shown) - len(shown.lstrip(" "))])
         line.append(word, _style(step) + Style(underline=not place.same))

@@ -14,8 +14,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text as Line
 
-from ..records import Candidate, Ranking, Score, Token
-from . import scale
+from ..records import Ranking, Score, Token
+from . import scale, standings
 from .glyphs import raised, shorten
 from .remarks import token_seen
 from .scale import Depth
@@ -48,7 +48,8 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
     for candidate, own in zip(shown, read, strict=True):
-        grid.add_row(*_standing(candidate, page), _map(candidate.score, own, page, "", parting(read[0], own)))
+        standing = standings.place(candidate), standings.figure(candidate.score.total_logprob, page.unit)
+        grid.add_row(*standing, _map(candidate.score, own, page, "", parting(read[0], own)))
     yield grid
     yield ""
     yield from _scale(page)
@@ -62,11 +63,6 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
         yield Line(f"{STRADDLES} stands before a token that also holds the end of the context.")
     yield from _unscored(any(candidate.score.num_unscored for candidate in shown), page, context=False)
     yield from _split(span for own in read for span in own)
-
-
-def _standing(candidate: Candidate, page: Page) -> Iterator[Line]:
-    yield Line(f"{candidate.place}{'=' if candidate.tied else ''}")
-    yield Line(f"{page.unit.of(candidate.score.total_logprob or 0.0):.3f}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +90,20 @@ class _Ink:
         yield after, None
 
 
-def _map(score: Score, read: Sequence[Span], page: Page, context: str, parting: int | None = None) -> Line:
-    """The text, span by span; `parting` is the span to put a sign before."""
+def _map(score: Score, read: Sequence[Span], page: Page, context: str, differs: int | None = None) -> Line:
+    """The text, span by span; `differs` is the one to put a sign before, or one behind the last."""
     ink = _Ink(_styles(page.depth), page.depth is Depth.none)
     line = Line(overflow="fold")
     for piece in broken(shorten(context, 200)):
         line.append(piece, DIM)
     for at, span in enumerate(read):
-        if at == parting:
+        if at == differs:
             line.append(DIFFERS, "bold")
         if span.tokens[0].straddles:
             line.append(STRADDLES, DIM)
         for piece, style in ink.painted(span, any(map(score.is_weakest, span.tokens))):
             line.append(piece, style)
-    if parting == len(read):
+    if differs == len(read):
         line.append(DIFFERS, "bold")
     if line.plain.endswith("\n"):  # its sign is there: an empty line would be one too many
         line.right_crop(1)

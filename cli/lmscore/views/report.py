@@ -20,11 +20,11 @@ from markupsafe import Markup
 from .. import __version__
 from ..comparison import Comparison, Place
 from ..corpus import Corpus, Hits
-from ..records import Measure, Provenance, Ranking, Score, Token, Word
+from ..records import Measure, Provenance, Ranking, Score, Token, Word, Words
 from . import remarks, scale, standings
 from .chart import chart
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
-from .spans import DIFFERS, GONE, STRADDLES, Span, broken, parting, running, spans
+from .spans import DIFFERS, GONE, STRADDLES, Span, across, parting, running, spans
 from .units import Unit
 
 MOST_ROWS = 1000
@@ -111,7 +111,7 @@ def _head(kind: str, first: str, command: str) -> str:
         style=style,
         kind=kind,
         title=_named(first),
-        command=spell_line(command),
+        command=shorten(spell_line(command), 300),
     )
 
 
@@ -140,7 +140,7 @@ def _score_section(score: Score, unit: Unit) -> str:
     return _render(
         "score",
         name=_named(score.text),
-        context=_context(score.context),
+        context=_named(score.context or "", 1000),
         figures=list(remarks.figures(score, unit)),
         notes=list(remarks.score_notes(score, unit, STRADDLES)),
         steps=_steps(),
@@ -149,11 +149,13 @@ def _score_section(score: Score, unit: Unit) -> str:
         told=_told([_span_told(span, score, unit) for span in read]),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read]),
         mean=None if score.mean_logprob is None else scale.surprisal(score.mean_logprob),
-        weakest=None if score.weakest is None else remarks.token_seen(score.weakest),
+        highest=_highest(read),
+        unscored=score.num_unscored,
         unit=unit,
         rows=[_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]],
         count=len(score.tokens),
-        words=None if words is None else [_word_row(word, unit) for word in words.items[:MOST_ROWS]],
+        words=None if words is None else [_word_row(word, words, unit) for word in words.items[:MOST_ROWS]],
+        corrected=words is not None and words.corrected,
         word_count=0 if words is None else len(words.items),
         word_notes=[] if words is None else list(remarks.word_notes(words)),
         most_rows=MOST_ROWS,
@@ -168,9 +170,9 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
     columns = list(standings.columns(ranking.by, unit, shown))
     return _render(
         "ranking",
-        name=_named(scores[0].text),
+        name=f"{len(ranking.candidates):,} candidates" if ranking.tied else _named(scores[0].text),
         by=remarks.MEASURES[ranking.by],
-        context=_context(ranking.context),
+        context=_named(ranking.context or "", 1000),
         notes=[*remarks.no_winner(ranking), *remarks.ranking_notes(ranking)],
         heads=[f"{'' if column.wraps else '+'}{column.head or 'place'}" for column in columns],
         rows=list(zip(*map(_column, columns), strict=True)),
@@ -179,14 +181,15 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
         steps=_steps(),
         maps=[
             {
-                "place": columns[0].cells[at],
-                "total": None if score.total_logprob is None else unit.figure(score.total_logprob),
+                "place": standings.place(candidate),
+                "total": standings.figure(score.total_logprob, unit),
                 "direction": _direction(score.text),
                 "pieces": _map(score, own, parting(read[0], own)),
             }
-            for at, (score, own) in enumerate(zip(scores, read, strict=True))
+            for candidate, score, own in zip(shown, scores, read, strict=True)
         ],
         straddles=any(token.straddles for score in scores for token in score.tokens[:1]),
+        unscored=any(score.num_unscored for score in scores),
         told=_told(
             [_span_told(span, score, unit) for score, own in zip(scores, read, strict=True) for span in own],
         ),
@@ -203,11 +206,12 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         "comparison",
         name=second if models else f"{first} / {second}",
         models=models,
-        context=_context(comparison.first.context),
+        context=_named(comparison.first.context or "", 1000),
         sides=list(remarks.side_figures(comparison, unit)),
         notes=list(remarks.comparison_notes(comparison, unit)),
         steps=[(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)],
         gone=GONE if any(not place.second.tokens for place in places) else None,
+        unscored=len(comparison.compared) < len(places),
         map=list(map(_compared, places)),
         direction=_direction(comparison.second.text),
         told=_told([_place_told(place, unit) for place in places]),
@@ -236,7 +240,7 @@ def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
         groups=[
             [
                 _Cell(shorten(spell_line(group), 60)),
-                *_counts(by_measure[measures[0]])[1:],
+                *_counts(by_measure[measures[0]])[:0:-1],
                 *(_accuracy(by_measure[measure]) if measure in by_measure else _Cell("") for measure in measures),
             ]
             for group, by_measure in corpus.hits.items()
@@ -253,9 +257,9 @@ def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
     )
 
 
-def _named(text: str) -> str:
-    """A text as a heading."""
-    return shorten(spell_text(text), 80)
+def _named(text: str, length: int = 80) -> str:
+    """A text on a line, as in a heading."""
+    return shorten(spell_text(text), length)
 
 
 def _direction(text: str) -> str:
@@ -264,8 +268,11 @@ def _direction(text: str) -> str:
     return "ltr" if next(strong, "L") == "L" else "rtl"
 
 
-def _context(context: str | None) -> str:
-    return "".join(broken(shorten(context or "", 1000)))
+def _highest(read: Sequence[Span]) -> str | None:
+    """The stretch with the highest bar; None where there is no bar."""
+    scored = (span for span in read if span.logprob is not None)
+    highest = min(scored, key=lambda span: span.logprob or 0.0, default=None)
+    return None if highest is None else _named(highest.text or highest.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +295,8 @@ def _map(score: Score, read: Sequence[Span], differs: int | None = None) -> list
 
 
 def _compared(place: Place) -> _Piece:
-    blank = " " if place.first.text.startswith(" ") else ""
-    seen = running(place.second.text, place.second.tokens) if place.second.tokens else f"{blank}{GONE}"
     painted = "u" if place.difference is None else _lean(scale.lean(place.difference))
-    return _Piece("", seen, f"{painted}{' other' * (not place.same)}")
+    return _Piece("", across(place), f"{painted}{' other' * (not place.same)}")
 
 
 # What the style sheet calls the steps of the scales.
@@ -340,7 +345,7 @@ def _place_told(place: Place, unit: Unit) -> list[Any]:
 
 
 def _token_told(token: Token, unit: Unit, side: str = "") -> list[Any]:
-    """What is told of a token: its name, its figures, and what was expected in its place."""
+    """What is told of a token: which side it is on, its name, its figures, and what was expected in its place."""
     figures = [
         str(token.id),
         "unscored" if token.logprob is None else f"{unit.figure(token.logprob)} {unit.value}",
@@ -351,7 +356,7 @@ def _token_told(token: Token, unit: Unit, side: str = "") -> list[Any]:
     expected = [
         [spell_bytes(other.bytes), str(other.id), remarks.probability(other.logprob)] for other in token.top or ()
     ]
-    return [side + remarks.token_seen(token), figures, expected]
+    return [side, remarks.token_seen(token), figures, expected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,14 +397,15 @@ def _token_row(token: Token, score: Score, unit: Unit) -> list[_Cell]:
     ]
 
 
-def _word_row(word: Word, unit: Unit) -> list[_Cell]:
+def _word_row(word: Word, words: Words, unit: Unit) -> list[_Cell]:
+    correction = _Cell("" if word.correction is None else unit.signed(word.correction), word.correction)
     return [
         _Cell(str(word.index), word.index),
-        _Cell(shorten(spell_bytes(word.word.encode()), 200)),
+        _Cell(f"{shorten(spell_bytes(word.word.encode()), 200)}{' ← weakest' * (word is words.weakest)}"),
         _Cell(str(word.num_tokens), word.num_tokens),
         _figure(word.logprob, unit, "unscored"),
         _Cell("" if word.logprob is None else remarks.probability(word.logprob), word.logprob),
-        _Cell("" if word.correction is None else unit.signed(word.correction), word.correction),
+        *([correction] if words.corrected else []),
     ]
 
 

@@ -64,7 +64,7 @@ class Shade:
 
 def surprisal(logprob: float) -> float:
     """In bits, of a log-probability in nats. None is negative, though rounding may put a logprob above 0."""
-    return max(-logprob, 0.0) / math.log(2)
+    return max(0.0, -logprob) / math.log(2)
 
 
 def step(logprob: float) -> int:

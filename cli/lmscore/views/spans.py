@@ -10,6 +10,7 @@ from itertools import accumulate, zip_longest
 
 import regex
 
+from ..comparison import Place
 from ..records import Score, Token, joint_logprob
 from .glyphs import spell_bytes
 
@@ -64,8 +65,16 @@ GONE = "∅"
 
 
 def running(text: str, tokens: Sequence[Token]) -> str:
-    """A stretch of a text as it runs, in lines that may be shown; or the names of the symbols that it holds."""
-    return "".join(broken(text) if text else (legible(token.token) for token in tokens))
+    """A stretch of a text as it runs, in lines that may be shown, and the names of symbols that stand for no text."""
+    symbols = (legible(token.token) for token in tokens if not text or token.start == token.end)
+    return "".join([*broken(text), *symbols])
+
+
+def across(place: Place) -> str:
+    """What the second of two texts has at a place, as it runs; a sign where it has nothing."""
+    if place.second.tokens:
+        return running(place.second.text, place.second.tokens)
+    return f"{' ' * place.first.text.startswith(' ')}{GONE}"
 
 
 def parting(first: Sequence[Span], other: Sequence[Span]) -> int | None:

@@ -27,16 +27,24 @@ class Column:
     may_go: bool = False
 
 
+def place(candidate: Candidate) -> str:
+    """Where it stands; = if others may stand there as well."""
+    return f"{candidate.place}{'=' if candidate.tied else ''}"
+
+
+def figure(nats: float | None, unit: Unit) -> str:
+    """A log-probability of a candidate, shorter than those of tokens; nothing where there is none."""
+    return "" if nats is None else f"{unit.of(nats):.3f}"
+
+
 def columns(by: Measure, unit: Unit, shown: Sequence[Candidate]) -> Iterator[Column]:
     """The columns, most telling first; nats in the unit that is asked for."""
 
     def figures(head: str, nats: Callable[[Candidate], float | None], may_go: bool = False) -> Column:
         values = list(map(nats, shown))
-        cells = ["" if value is None else f"{unit.of(value):.3f}" for value in values]
-        return Column(head, cells, values, may_go=may_go)
+        return Column(head, [figure(value, unit) for value in values], values, may_go=may_go)
 
-    places = [f"{candidate.place}{'=' if candidate.tied else ''}" for candidate in shown]
-    yield Column("", places, [candidate.place for candidate in shown])
+    yield Column("", list(map(place, shown)), [candidate.place for candidate in shown])
     texts = [shorten(spell_text(candidate.score.text), 120) for candidate in shown]
     yield Column("candidate", texts, wraps=True)
     yield figures("total", lambda candidate: candidate.score.total_logprob)

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text as Line
 
-from ..records import Word, Words
+from ..records import Words
 from .glyphs import shorten, spell_bytes
 from .remarks import probability, word_notes
 from .table import MOST_ROWS, Page, bare_table, colour
@@ -23,8 +23,7 @@ def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
 
 
 def _word_table(words: Words, page: Page) -> Table:
-    scored = [word for word in words.items if word.logprob is not None]
-    weakest = min(scored, key=lambda word: word.logprob or 0.0, default=None)
+    weakest = words.weakest
     table = bare_table(page)
     table.add_column("word", overflow="fold", min_width=5)
     for head in ["tokens", page.unit.heading, "prob", *(["correction"] if words.corrected else []), ""]:
@@ -36,11 +35,7 @@ def _word_table(words: Words, page: Page) -> Table:
             str(word.num_tokens),
             Line("unscored" if word.logprob is None else page.unit.figure(word.logprob), style),
             Line("" if word.logprob is None else probability(word.logprob), style),
-            *([_correction(word, page)] if words.corrected else []),
+            *(["" if word.correction is None else page.unit.signed(word.correction)] if words.corrected else []),
             Line(page.weakest if word is weakest else "", "bold"),
         )
     return table
-
-
-def _correction(word: Word, page: Page) -> str:
-    return "" if word.correction is None else f"{page.unit.of(word.correction):+.4f}"

@@ -10,9 +10,18 @@ const made = (name, text = "", className = "") => {
   return element;
 };
 
-const describe = ([name, figures, expected], labels) => {
+// A text's own words, which no browser is to put into another language.
+const untranslated = (element) => {
+  element.lang = "";
+  element.translate = false;
+  return element;
+};
+
+const describe = ([side, name, figures, expected], labels) => {
   const card = made("div");
-  card.append(made("h3", name));
+  const heading = made("h3");
+  heading.append(side, untranslated(made("bdi", name)));
+  card.append(heading);
   const list = made("dl");
   figures.forEach((figure, at) => {
     if (figure) list.append(made("dt", labels[at]), made("dd", figure));
@@ -26,7 +35,9 @@ const describe = ([name, figures, expected], labels) => {
       const bar = document.createElement("meter");
       bar.value = parseFloat(probability) || 0; // "<1e-99" is no number
       bar.setAttribute("aria-hidden", "true");
-      row.append(made("span", here ? `${other} (this one)` : other), made("span", id, "dim"));
+      const what = made("span");
+      what.append(untranslated(made("bdi", other)), here ? " (this one)" : "");
+      row.append(what, made("span", id, "dim"));
       row.append(made("span", probability), bar);
       likeliest.append(row);
     }
@@ -80,6 +91,9 @@ document.querySelectorAll(".reading").forEach((reading, number) => {
     if (at !== undefined) tell(at);
     else if (kept >= 0 && !panel.contains(event.target)) tell(kept);
   });
+  reading.addEventListener("pointerleave", () => {
+    if (kept >= 0) tell(kept);
+  });
   reading.addEventListener("click", (event) => {
     const at = pointed(event.target);
     if (at !== undefined) choose(at);
@@ -114,18 +128,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const button = made("button", head.textContent);
     button.type = "button";
     head.replaceChildren(button);
-    const cells = rows.map((row) => row.cells[column]);
-    const numbers = cells.some((cell) => cell.dataset.v !== undefined);
-    const keys = new Map(
-      rows.map((row, at) => {
-        const { v } = cells[at].dataset;
-        return [row, numbers ? (v === undefined ? null : Number(v)) : cells[at].textContent];
-      }),
-    );
+    const numbers = rows.some((row) => row.cells[column].dataset.v !== undefined);
+    const key = (row) => {
+      const { dataset, textContent } = row.cells[column];
+      return numbers ? (dataset.v === undefined ? null : Number(dataset.v)) : textContent;
+    };
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const keys = new Map(rows.map((row) => [row, key(row)]));
       const order = (a, b) => {
         const [x, y] = [keys.get(a), keys.get(b)];
         if (x === null || y === null) return (x === null) - (y === null); // what has no figure comes last, always
