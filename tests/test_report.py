@@ -440,8 +440,11 @@ def test_words_have_their_own_figures() -> None:
     assert rows(of_scores(score).find("table")[0]) == [
         ["0", "a", "1", "-2.0000", "0.1353", "-0.5000"],
         ["1", "␣b", "1", "unscored", "", ""],
-        ["2", "␣c ← weakest", "1", "-3.0000", "0.0498", "+0.2500"],
+        ["2", "␣c", "1", "-3.0000", "0.0498", "+0.2500"],
     ]
+    root = of_scores(score)
+    assert [row.find("td")[0].text for row in root.find(of="marked")] == ["2"]
+    assert "The weakest word, in bold: #2." in root.find("details")[0].text
     plain = replace(score, words=Words(words, False, "beginning"))
     assert [one.text for one in of_scores(plain).find("table")[0].find("th")][-1] == "prob"
 
@@ -463,7 +466,7 @@ def test_candidates_in_order_of_place_with_where_they_differ() -> None:
     assert [one.text for one in table.find("th")][:3] == ["place", "candidate", "total"]
     assert [row[:3] for row in rows(table)] == [["1", "a c", "-3.000"], ["2", "a b", "-10.000"], ["3", "d", "-30.000"]]
     winner, *others = table.find("tbody")[0].find("tr")
-    assert winner.attributes == {"class": "winner"} and not any(row.attributes for row in others)
+    assert winner.attributes == {"class": "marked"} and not any(row.attributes for row in others)
     maps = [one.text.split() for one in root.find("ol")[0].find("li")]
     assert maps == [["1", "-3.000", "a", "c"], ["2", "-10.000", "a▸", "b"], ["3", "-30.000", "▸d"]]
     totals = [row.find("td")[2] for row in [winner, *others]]
@@ -475,7 +478,7 @@ def test_candidates_in_order_of_place_with_where_they_differ() -> None:
 def test_a_tie_is_no_win() -> None:
     root = of_ranking(scored(("a", -1.0)), scored(("b", -1.0)), scored(("c", -8.0)))
     assert [row[0] for row in rows(root.find("table")[0])] == ["1=", "1=", "3"]
-    assert not root.find(of="winner") and "No winner by total: the first 2 are closer" in root.find("main")[0].text
+    assert not root.find(of="marked") and "No winner by total: the first 2 are closer" in root.find("main")[0].text
 
 
 def test_a_ranking_by_pmi_shows_it(cli: Cli, tmp_path: Path) -> None:
@@ -588,7 +591,7 @@ def test_a_datasets_figures_stand_where_they_belong() -> None:
         ["mean per token", "3", "2", "10", "30.0%", "10.8% to 60.3%"],
         ["total", "6", "1", "10", "60.0%", "31.3% to 83.2%"],
     ]
-    assert groups == [["g", "2", "0", "100.0%", "50.0%"]]
+    assert groups == [["g", "2", "0", "100.0%", "34.2% to 100.0%", "50.0%"]]
     assert unlikely == [["line 1", "-8.0000", "-16.0000"], ["line 2", "-2.0000", "-20.0000"]]
     bars = [bar.attributes["width"] for table in root.find("table") for bar in table.find("rect")]
     assert bars == ["30.0", "60.0", "100.0", "50.0", "100.0", "25.0"]

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from ..records import Ranking, Score, Token
-from . import scale, standings
+from . import columns, scale
 from .glyphs import raised, shorten
 from .remarks import token_seen
 from .scale import Depth
@@ -48,7 +48,7 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
     for candidate, own in zip(shown, read, strict=True):
-        standing = standings.place(candidate), standings.figure(candidate.score.total_logprob, page.unit)
+        standing = columns.place(candidate), columns.figure(candidate.score.total_logprob, page.unit)
         grid.add_row(*standing, _map(candidate.score, own, page, "", parting(read[0], own)))
     yield grid
     yield ""

@@ -19,9 +19,9 @@ from markupsafe import Markup
 
 from .. import __version__
 from ..comparison import Comparison, Place
-from ..corpus import Corpus, Hits
-from ..records import Measure, Provenance, Ranking, Score, Token, Word, Words
-from . import remarks, scale, standings
+from ..corpus import Corpus
+from ..records import Measure, Provenance, Ranking, Score, Token, Words
+from . import columns, remarks, scale
 from .chart import chart
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .spans import DIFFERS, GONE, STRADDLES, Span, across, parting, running, spans
@@ -152,10 +152,10 @@ def _score_section(score: Score, unit: Unit) -> str:
         highest=_highest(read),
         unscored=score.num_unscored,
         unit=unit,
-        rows=[_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]],
+        tokens=_Table(_token_heads(unit), [_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]]),
         count=len(score.tokens),
-        words=None if words is None else [_word_row(word, words, unit) for word in words.items[:MOST_ROWS]],
-        corrected=words is not None and words.corrected,
+        words=None if words is None else _table([_numbers(words), *columns.words(words, unit, MOST_ROWS)]),
+        weakest_word=None if words is None else words.weakest,
         word_count=0 if words is None else len(words.items),
         word_notes=[] if words is None else list(remarks.word_notes(words)),
         most_rows=MOST_ROWS,
@@ -167,22 +167,20 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
     shown = ranking.upto(top)
     scores = [candidate.score for candidate in shown]
     read = [list(spans(score)) for score in scores]
-    columns = list(standings.columns(ranking.by, unit, shown))
     return _render(
         "ranking",
         name=f"{len(ranking.candidates):,} candidates" if ranking.tied else _named(scores[0].text),
         by=remarks.MEASURES[ranking.by],
         context=_named(ranking.context or "", 1000),
         notes=[*remarks.no_winner(ranking), *remarks.ranking_notes(ranking)],
-        heads=[f"{'' if column.wraps else '+'}{column.head or 'place'}" for column in columns],
-        rows=list(zip(*map(_column, columns), strict=True)),
+        table=_table(columns.ranking(ranking.by, unit, shown)),
         winner=None if ranking.tied else 0,
         hidden=len(ranking.candidates) - len(shown),
         steps=_steps(),
         maps=[
             {
-                "place": standings.place(candidate),
-                "total": standings.figure(score.total_logprob, unit),
+                "place": columns.place(candidate),
+                "total": columns.figure(score.total_logprob, unit),
                 "direction": _direction(score.text),
                 "pieces": _map(score, own, parting(read[0], own)),
             }
@@ -217,7 +215,9 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         told=_told([_place_told(place, unit) for place in places]),
         drawn=chart([None if place.difference is None else Unit.bits.of(place.difference) for place in places]),
         unit=unit,
-        rows=[_place_row(place, place is comparison.decides, unit) for place in places[:MOST_ROWS]],
+        table=_Table(
+            _place_heads(unit), [_place_row(place, place is comparison.decides, unit) for place in places[:MOST_ROWS]]
+        ),
         count=len(places),
         most_rows=MOST_ROWS,
     )
@@ -225,35 +225,13 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
 
 def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
     """Counts and likelihood, accuracies of all and of each group, the least likely records."""
-    measures = sorted(corpus.hits.get("", {}), key=lambda measure: measure != by)
-    worst = min((one.mean_logprob for one in corpus.unlikely), default=0.0)
     return _render(
         "summary",
         name=_named(name),
         lines=remarks.corpus_figures(corpus),
-        accuracies=[
-            [_Cell(remarks.MEASURES[measure]), *_counts(hits), _accuracy(hits), _Cell(_interval(hits))]
-            for measure in measures
-            for hits in [corpus.hits[""][measure]]
-        ],
-        group_heads=[f"+{'total' if measure == 'sum' else measure}" for measure in measures],
-        groups=[
-            [
-                _Cell(shorten(spell_line(group), 60)),
-                *_counts(by_measure[measures[0]])[:0:-1],
-                *(_accuracy(by_measure[measure]) if measure in by_measure else _Cell("") for measure in measures),
-            ]
-            for group, by_measure in corpus.hits.items()
-            if group
-        ],
-        unlikely=[
-            [
-                _Cell(shorten(spell_line(one.where), 100)),
-                _Cell(f"{one.mean_logprob:.4f}", one.mean_logprob, one.mean_logprob / worst if worst else None),
-                _Cell(f"{one.total_logprob:.4f}", one.total_logprob),
-            ]
-            for one in corpus.unlikely
-        ],
+        accuracy=_table(columns.accuracy(corpus, by)) if corpus.hits else None,
+        groups=_table(columns.groups(corpus, by)) if len(corpus.hits) > 1 else None,
+        unlikely=_table(columns.unlikely(corpus)) if corpus.unlikely else None,
     )
 
 
@@ -376,6 +354,53 @@ class _Cell:
     less: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The head of a column.
+
+    Attributes:
+        name: as it is shown.
+        figures: whether figures stand below it.
+    """
+
+    name: str
+    figures: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table, row by row."""
+
+    heads: Sequence[_Head]
+    rows: Sequence[Sequence[_Cell]]
+
+
+def _table(shown: Iterable[columns.Column]) -> _Table:
+    heads, cells = list[_Head](), list[Iterable[_Cell]]()
+    for column in shown:
+        values = column.values or [None] * len(column.cells)
+        parts = [None if value is None or not column.full else value / column.full for value in values]
+        heads.append(_Head(column.head or "place", not column.wraps))
+        cells.append(_Cell(*cell) for cell in zip(column.cells, values, parts, strict=True))
+    return _Table(heads, list(zip(*cells, strict=True)))
+
+
+def _numbers(words: Words) -> columns.Column:
+    """Words' places: once they are sorted by something else, the way back."""
+    indices = [word.index for word in words.items[:MOST_ROWS]]
+    return columns.Column("#", list(map(str, indices)), indices)
+
+
+def _token_heads(unit: Unit) -> list[_Head]:
+    figures = [_Head(name) for name in ("id", unit.heading, "prob", "rank", "entropy")]
+    return [_Head("#"), _Head("token", False), *figures, _Head("surprisal", False), _Head("expected", False)]
+
+
+def _place_heads(unit: Unit) -> list[_Head]:
+    sides = [head for side in remarks.SIDES for head in (_Head(side, False), _Head(unit.heading))]
+    return [_Head("#"), *sides, _Head("difference")]
+
+
 def _figure(nats: float | None, unit: Unit, missing: str = "") -> _Cell:
     return _Cell(missing if nats is None else unit.figure(nats), nats)
 
@@ -397,18 +422,6 @@ def _token_row(token: Token, score: Score, unit: Unit) -> list[_Cell]:
     ]
 
 
-def _word_row(word: Word, words: Words, unit: Unit) -> list[_Cell]:
-    correction = _Cell("" if word.correction is None else unit.signed(word.correction), word.correction)
-    return [
-        _Cell(str(word.index), word.index),
-        _Cell(f"{shorten(spell_bytes(word.word.encode()), 200)}{' ← weakest' * (word is words.weakest)}"),
-        _Cell(str(word.num_tokens), word.num_tokens),
-        _figure(word.logprob, unit, "unscored"),
-        _Cell("" if word.logprob is None else remarks.probability(word.logprob), word.logprob),
-        *([correction] if words.corrected else []),
-    ]
-
-
 def _place_row(place: Place, decides: bool, unit: Unit) -> list[_Cell]:
     cells = [_Cell(str(place.index), place.index)]
     for stretch in (place.first, place.second):
@@ -419,26 +432,6 @@ def _place_row(place: Place, decides: bool, unit: Unit) -> list[_Cell]:
     part = min(abs(Unit.bits.of(place.difference)) / scale.LEANS, 1.0)
     change = unit.signed(place.difference) + " ← decides" * decides
     return [*cells, _Cell(change, place.difference, part, less=place.difference < 0)]
-
-
-def _column(column: standings.Column) -> list[_Cell]:
-    """A ranking's column. Bars show shares, and totals: the longest is the least likely."""
-    values = column.values or [None] * len(column.cells)
-    full = {"total": min((value for value in values if value is not None), default=None), "share": 1.0}.get(column.head)
-    parts = [None if value is None or not full else value / full for value in values]
-    return [_Cell(*cell) for cell in zip(column.cells, values, parts, strict=True)]
-
-
-def _counts(hits: Hits) -> list[_Cell]:
-    return [_Cell(str(count), count) for count in (hits.right, hits.tied, hits.of)]
-
-
-def _accuracy(hits: Hits) -> _Cell:
-    return _Cell("" if hits.accuracy is None else f"{hits.accuracy:.1%}", hits.accuracy, hits.accuracy)
-
-
-def _interval(hits: Hits) -> str:
-    return "" if hits.interval is None else f"{hits.interval[0]:.1%} to {hits.interval[1]:.1%}"
 
 
 @cache

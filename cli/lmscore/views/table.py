@@ -13,11 +13,11 @@ from rich.text import Text as Line
 
 from ..catalogue import Holding
 from ..records import Alternative, Candidate, Provenance, Ranking, Score, Token
-from . import remarks, scale, standings
+from . import columns, remarks, scale
+from .columns import Column
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .remarks import probability, token_seen
 from .scale import Depth
-from .standings import Column
 from .units import Unit
 
 
@@ -181,26 +181,33 @@ def ranking_frame(ranking: Ranking, top: int | None, views: Iterable[RenderableT
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
     table = bare_table(page)
-    columns = _fitting(list(standings.columns(ranking.by, page.unit, shown)), page.width)
-    for column in columns:
+    for candidate, *cells in zip(
+        shown, *add_columns(table, fitting(columns.ranking(ranking.by, page.unit, shown), page.width)), strict=True
+    ):
+        table.add_row(*map(Line, cells), style="bold" if candidate.index == ranking.winner else "")
+    return table
+
+
+def add_columns(table: Table, shown: Sequence[Column]) -> Iterator[Sequence[str]]:
+    """Give a table its heads; the cells that belong below each."""
+    for column in shown:
         if column.wraps:
             table.add_column(column.head, overflow="fold", min_width=8)
         else:
             table.add_column(column.head, justify="right", no_wrap=True)
-    for candidate, *cells in zip(shown, *(column.cells for column in columns), strict=True):
-        table.add_row(*map(Line, cells), style="bold" if candidate.index == ranking.winner else "")
-    return table
+        yield column.cells
 
 
 ENOUGH = 16
 """Columns for a candidate, if it is longer."""
 
 
-def _fitting(columns: list[Column], width: int) -> list[Column]:
+def fitting(every: Iterable[Column], width: int) -> list[Column]:
     """The columns without the last of those that may go, until the rest fit."""
-    while sum(_width(column) + 1 for column in columns) > width + 1 and any(column.may_go for column in columns):
-        columns.remove([column for column in columns if column.may_go][-1])
-    return columns
+    kept = list(every)
+    while sum(_width(column) + 1 for column in kept) > width + 1 and any(column.may_go for column in kept):
+        kept.remove([column for column in kept if column.may_go][-1])
+    return kept
 
 
 def _width(column: Column) -> int:

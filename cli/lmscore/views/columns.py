@@ -1,0 +1,136 @@
+"""Tables' columns as figures and names that are safe to show: of rankings, of words, of what a dataset adds up to.
+
+Knows neither Rich nor HTML, and not how wide a page is.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..corpus import Corpus, Hits
+from ..records import Candidate, Measure, Words
+from .glyphs import shorten, spell_bytes, spell_line, spell_text
+from .remarks import MEASURES, probability, share, token_seen
+from .units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table, a cell for each row.
+
+    Attributes:
+        cells: as they may be shown.
+        values: what they are sorted by, None where there is nothing; empty where that is their text.
+        wraps: holds names, not figures, and gets the width that the figures leave.
+        may_go: goes where they leave too little.
+        full: the value whose bar is as long as can be; None for no bars.
+    """
+
+    head: str
+    cells: Sequence[str]
+    values: Sequence[float | None] = ()
+    wraps: bool = False
+    may_go: bool = False
+    full: float | None = None
+
+
+def place(candidate: Candidate) -> str:
+    """Where it stands; = if others may stand there as well."""
+    return f"{candidate.place}{'=' if candidate.tied else ''}"
+
+
+def figure(nats: float | None, unit: Unit) -> str:
+    """A log-probability of a candidate, shorter than those of tokens; nothing where there is none."""
+    return "" if nats is None else f"{unit.of(nats):.3f}"
+
+
+def ranking(by: Measure, unit: Unit, shown: Sequence[Candidate]) -> Iterator[Column]:
+    """Of a ranking, a row for each candidate: the most telling first; nats in the unit that is asked for."""
+
+    def figures(head: str, nats: Callable[[Candidate], float | None], may_go: bool = False) -> Column:
+        values = list(map(nats, shown))
+        full = min((value for value in values if value is not None), default=None) if head == "total" else None
+        return Column(head, [figure(value, unit) for value in values], values, may_go=may_go, full=full)
+
+    yield Column("", list(map(place, shown)), [candidate.place for candidate in shown])
+    texts = [shorten(spell_text(candidate.score.text), 120) for candidate in shown]
+    yield Column("candidate", texts, wraps=True)
+    yield figures("total", lambda candidate: candidate.score.total_logprob)
+    if by == "pmi":
+        yield figures("pmi", lambda candidate: candidate.pmi)
+    yield figures("margin", lambda candidate: candidate.margin)
+    shares = [candidate.share for candidate in shown]
+    yield Column("share", list(map(share, shares)), shares, full=1.0)
+    yield figures("/token", lambda candidate: candidate.score.mean_logprob, may_go=True)
+    yield figures("/byte", lambda candidate: candidate.score.byte_logprob, may_go=True)
+    yield _counts("tokens", [candidate.score.num_tokens for candidate in shown])
+    weakest = [candidate.score.weakest for candidate in shown]
+    names = ["" if token is None else shorten(token_seen(token), 24) for token in weakest]
+    yield Column("weakest", names, wraps=True, may_go=True)
+
+
+def words(words: Words, unit: Unit, most: int | None = None) -> Iterator[Column]:
+    """Of a text's words, a row for each of the first `most`; corrections only where they were made."""
+    shown = words.items[:most]
+    logprobs = [word.logprob for word in shown]
+    yield Column("word", [shorten(spell_bytes(word.word.encode()), 200) for word in shown], wraps=True)
+    yield _counts("tokens", [word.num_tokens for word in shown])
+    yield Column(unit.heading, ["unscored" if nats is None else unit.figure(nats) for nats in logprobs], logprobs)
+    yield Column("prob", ["" if nats is None else probability(nats) for nats in logprobs], logprobs)
+    if words.corrected:
+        corrections = [word.correction for word in shown]
+        yield Column("correction", ["" if nats is None else unit.signed(nats) for nats in corrections], corrections)
+
+
+def accuracy(corpus: Corpus, by: Measure) -> Iterator[Column]:
+    """Of a dataset with gold answers, a row for each measure, `by` first."""
+    measures = _measures(corpus, by)
+    hits = [corpus.hits[""][measure] for measure in measures]
+    yield Column("accuracy by", [MEASURES[measure] for measure in measures], wraps=True)
+    yield _counts("right", [of.right for of in hits])
+    yield _counts("tied", [of.tied for of in hits])
+    yield _counts("of", [of.of for of in hits])
+    yield _accuracies("share", hits)
+    yield _intervals(hits)
+
+
+def groups(corpus: Corpus, by: Measure) -> Iterator[Column]:
+    """The same by group: accuracy by each measure; ties and the interval are of the measure `by`."""
+    measures = _measures(corpus, by)
+    names = [group for group in corpus.hits if group]
+    first = [corpus.hits[group][measures[0]] for group in names]
+    yield Column("group", [shorten(spell_line(group), 60) for group in names], wraps=True)
+    yield _counts("of", [of.of for of in first])
+    yield _counts("tied", [of.tied for of in first])
+    for measure in measures:
+        head = "total" if measure == "sum" else measure
+        yield _accuracies(head, [corpus.hits[group].get(measure, Hits()) for group in names])
+        if measure == measures[0]:
+            yield _intervals(first, may_go=True)
+
+
+def unlikely(corpus: Corpus) -> Iterator[Column]:
+    """The least likely records, a row for each."""
+    means = [one.mean_logprob for one in corpus.unlikely]
+    totals = [one.total_logprob for one in corpus.unlikely]
+    yield Column("record", [shorten(spell_line(one.where), 100) for one in corpus.unlikely], wraps=True)
+    yield Column("mean per token", [f"{mean:.4f}" for mean in means], means, full=min(means, default=None))
+    yield Column("total", [f"{total:.4f}" for total in totals], totals)
+
+
+def _measures(corpus: Corpus, by: Measure) -> list[Measure]:
+    return sorted(corpus.hits.get("", {}), key=lambda measure: measure != by)
+
+
+def _counts(head: str, counts: Sequence[int]) -> Column:
+    return Column(head, list(map(str, counts)), counts)
+
+
+def _accuracies(head: str, hits: Sequence[Hits]) -> Column:
+    values = [of.accuracy for of in hits]
+    return Column(head, ["" if value is None else f"{value:.1%}" for value in values], values, full=1.0)
+
+
+def _intervals(hits: Sequence[Hits], may_go: bool = False) -> Column:
+    cells = ["" if of.interval is None else f"{of.interval[0]:.1%} to {of.interval[1]:.1%}" for of in hits]
+    lowest = [None if of.interval is None else of.interval[0] for of in hits]
+    return Column("95%", cells, lowest, may_go=may_go)
