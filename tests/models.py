@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 WINDOW = 256
@@ -78,6 +78,31 @@ def byte_fallback(*special: str, prefix: str = "never") -> Tokenizer:
     state = json.loads(trained.to_str())
     state["added_tokens"] = state["added_tokens"][: len(special)]  # the bytes are ordinary tokens
     return Tokenizer.from_str(json.dumps(state))
+
+
+def ends_of_words(*special: str) -> Tokenizer:
+    """Byte pairs over words and signs that are lower case, marked where they end, as GPT-1 has them: cat</w>."""
+    tokenizer = Tokenizer(models.BPE(unk_token=special[0], end_of_word_suffix="</w>"))
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=list(special), end_of_word_suffix="</w>", show_progress=False
+    )
+    return _of_words_and_signs(tokenizer, trainer)
+
+
+def word_pieces(*special: str) -> Tokenizer:
+    """Parts of words and signs that are lower case, marked where they go on, as BERT has them: ##ing."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token=special[0]))
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=list(special), show_progress=False)
+    return _of_words_and_signs(tokenizer, trainer)
+
+
+def _of_words_and_signs(tokenizer: Tokenizer, trainer: Any) -> Tokenizer:
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(corpus(), trainer)
+    return tokenizer
 
 
 def wrap(tokenizer: Tokenizer, bos: str | None, eos: str | None) -> Any:

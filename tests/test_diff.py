@@ -50,7 +50,7 @@ def cut(text: str, ends: Sequence[int], logprobs: Sequence[float | None], eos: f
         for i, ((a, b), logprob) in enumerate(zip(pairwise((0, *ends)), logprobs, strict=True))
     ]
     if eos is not None:
-        tokens.append(Token(len(tokens), 99, "</s>", b"", len(data), len(data), eos))
+        tokens.append(Token(len(tokens), 99, "</s>", b"", len(data), len(data), eos, spelling="</s>", special=True))
     return Score(text, None, tuple(tokens), 1, None, MODEL)
 
 
@@ -327,6 +327,7 @@ def test_json_says_what_score_says(cli: Cli) -> None:
     told = json.loads(cli("diff", *words, "--json").out)
     for place, line in enumerate(cli("score", *words, "--json").out.splitlines()):
         side, alone = told["sides"][place], json.loads(line)
+        assert side.pop("num_left_out") == 0
         assert {name: alone[name] for name in side} == side
         tokens = [token for p in told["places"] for token in p[("first", "second")[place]]["tokens"]]
         assert tokens == alone["tokens"]
@@ -349,10 +350,13 @@ def test_without_a_start_symbol_the_first_place_is_left_out_and_said(cli: Cli) -
     words = ["diff", "The keys are", "The keys is", "--bos", "none"]
     told = json.loads(cli(*words, "--json").out)
     assert (told["num_uncompared"], told["places"][0]["difference"]) == (1, None)
-    assert [side["num_unscored"] for side in told["sides"]] == [1, 1]
+    sums = [(side["num_tokens"], side["num_left_out"]) for side in told["sides"]]
+    first = [len(told["places"][0][side]["tokens"]) for side in ("first", "second")]
+    assert sums == [(3, first[0]), (3, first[1])]
     assert math.fsum(p["difference"] or 0 for p in told["places"]) == pytest.approx(told["difference"], abs=1e-9)
     shown = " ".join(cli(*words).out.split())
     assert "1 place has a token that nothing stands before, which is unscored: left out of all sums." in shown
+    assert f"3 tokens {first[0]} left out" in shown
     assert "Nothing can be compared" in cli("diff", "a", "b", "--bos", "none").out
 
 

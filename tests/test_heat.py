@@ -112,6 +112,10 @@ def test_line_breaks_stay_and_their_tokens_have_a_sign() -> None:
     assert re.search(r"48;2;[\d;]+m↵", coloured)
 
 
+def test_what_is_kept_free_for_an_emoji_is_spelled_out() -> None:
+    assert seen(cut("\U0001fc00\U0001f600")).splitlines()[0] == "«\\U0001fc00\U0001f600»¹"
+
+
 def test_an_emoji_of_many_tokens_is_shown_once_and_taken_apart_below() -> None:
     out = seen(cut(f"a{FAMILY}!", 1, 3, 5, 9, 12, 19))
     assert out.splitlines()[0] == f"«a»¹{FAMILY}⁷!¹"

@@ -41,6 +41,7 @@ HOSTILE = [
     "{{ 7 * 7 }}{% raw %}{# #}${7*7}",
     "\u202eevil\u2066\u200b\u2028\u2029\ufeff]]>",
     f"{FAMILY} e\u0301 \u05d0\u05d1\u05d2 \u0645\u0631\u062d\u0628\u0627",
+    "\U0001fc00, kept free for an emoji",
 ]
 
 

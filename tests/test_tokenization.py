@@ -52,6 +52,8 @@ NORMALIZING = {
     "without accents": Tokenizer(
         normalizing(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])), 0, 1
     ),
+    "ends of words": Tokenizer(models.ends_of_words(*SPECIAL), 1, 2),
+    "word pieces": Tokenizer(models.word_pieces(*SPECIAL), 1, 2),
 }
 EVERY = REVERSIBLE | NORMALIZING
 
@@ -81,7 +83,7 @@ def test_the_bytes_of_the_tokens_join_to_the_text(name: str, text: str) -> None:
     at = 0
     for piece in pieces:
         assert (piece.start, piece.end, piece.bytes) == (at, piece.end, text.encode()[at : piece.end])
-        assert piece.token == piece.bytes.decode("utf-8", "backslashreplace")
+        assert piece.token == (piece.bytes.decode("utf-8", "backslashreplace") or piece.spelling)
         at = piece.end
 
 
@@ -155,6 +157,18 @@ def test_lower_case_tokens_hold_the_texts_own_letters() -> None:
     assert b"".join(piece.bytes for piece in pieces) == b"The CAT sat"
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ends of words", [("The", "the "), (" c", "c"), ("at", "at"), ("s", "s ")]),
+        ("word pieces", [("The", " the"), (" c", " c"), ("at", "at"), ("s", "s")]),
+    ],
+)
+def test_parts_of_words_spell_the_blanks_that_their_marks_stand_for(name: str, expected: list[tuple[str, str]]) -> None:
+    pieces = NORMALIZING[name].tokenize(Text("The cats"), Reading()).pieces
+    assert [(piece.token, piece.spelling) for piece in pieces] == expected
+
+
 def test_a_combining_mark_at_the_boundary_straddles() -> None:
     first, second, *_ = NORMALIZING["NFC"].tokenize(Text("\u0301 the", "cafe"), Reading()).pieces
     assert (first.start, first.bytes, first.straddles) == (-1, "e\u0301".encode(), True)
@@ -224,6 +238,7 @@ def test_a_token_of_nothing_but_the_added_space_is_scored_with_the_text() -> Non
     tokenizer = REVERSIBLE["prefix space"]
     first, second = tokenizer.tokenize(Text("\n"), Reading()).pieces
     assert (first.bytes, second.bytes) == (b"", b"\n")
+    assert (first.token, first.spelling, first.special) == (" ", " ", False)
     assert tokenizer.tokenize(Text("a", "\n"), Reading()).context == (first.id, second.id)
 
 
@@ -251,6 +266,7 @@ def test_a_tokenizer_that_truncates_and_pads_does_neither_here() -> None:
 def test_the_end_symbol_holds_no_bytes_and_stands_at_the_end() -> None:
     *_, end = REVERSIBLE["byte level"].tokenize(Text("日"), Reading(eos=True)).pieces
     assert (end.id, end.token, end.bytes, end.start, end.end) == (1, models.END, b"", 3, 3)
+    assert end.special
     with pytest.raises(LmscoreError, match="--eos"):
         Tokenizer(models.byte_level(models.START), 0, None).tokenize(Text("a"), Reading(eos=True))
 
@@ -271,7 +287,7 @@ def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyP
     tokenizer = EVERY[name]
     strange = "naïve cafe\u0301 日本語 😀😀 \n\n\t  x" + "a" * 90 + " " * 90 + "The CAT sat. "
     [passage] = models.passages(3, [6000])
-    for text in (passage, strange * 20, "a" * 3000, " " * 3000, "ab" * 1500, passage[:1500] + strange * 9):
+    for text in (passage, strange * 20, "a" * 3000, " " * 3000 + "x", "ab" * 1500, passage[:1500] + strange * 9):
         whole = list(tokenizer.tokenize(Text(text), Reading()).pieces)
         with monkeypatch.context() as patch:
             patch.setattr("lmscore.tokenization.STRETCH", 700)

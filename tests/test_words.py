@@ -5,11 +5,15 @@ import io
 import json
 import math
 from collections.abc import Callable
-from itertools import product
+from dataclasses import replace
+from itertools import accumulate, pairwise, product
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tokenizers
 import torch
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -157,7 +161,14 @@ def test_words_join_to_the_text_and_hold_every_token_once(text: str, scorer_of: 
 
 
 def spelled(*texts: str) -> list[Token]:
-    return [Token(i, i, text, text.encode(), 0, 0, -1.0) for i, text in enumerate(texts)]
+    ends = list(accumulate(len(text.encode()) for text in texts))
+    return [
+        Token(i, i, text or END, text.encode(), end - len(text.encode()), end, -1.0, spelling=text, special=not text)
+        for i, (text, end) in enumerate(zip(texts, ends, strict=True))
+    ]
+
+
+END = "<end>"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +180,9 @@ def spelled(*texts: str) -> list[Token]:
         (["a", " ", " ", " b", " "], ["a", "   b", " "]),
         (["x", ".\n", "y"], ["x.\n", "y"]),
         (["\n", "\n", "a"], ["\n\na"]),
-        (["ab", "c", ""], ["abc", ""]),
+        (["ab", "c", ""], ["abc", END]),
+        (["ab", " ", ""], ["ab", " ", END]),
+        (["ab", "", "c", "", ""], ["ab", END, "c", END, END]),
     ],
 )
 def test_which_tokens_make_a_word(tokens: list[str], expected: list[str]) -> None:
@@ -178,14 +191,31 @@ def test_which_tokens_make_a_word(tokens: list[str], expected: list[str]) -> Non
 
 def test_where_a_token_says_that_a_word_ends_nothing_is_left_to_correct() -> None:
     tokens = spelled("the ", "cat ", "s ")
-    found = list(words.words("the cat s ", tokens, words.Openings(frozenset(), [-1.0] * 4, within=False)))
+    found = list(words.words("the cat s ", tokens, words.Openings([-1.0] * 4, within=False)))
     assert [word.correction for word in found] == [0, 0, 0]
 
 
-def test_a_word_that_a_symbol_cuts_has_no_correction() -> None:
-    tokens = spelled(" a", "<symbol>", "b")
-    (word,) = words.words(" a<symbol>b", tokens, words.Openings({0, 1}, [-1.0] * 4, within=False))
-    assert (word.logprob, word.correction) == (None, None)
+def test_a_symbol_ends_what_stands_before_it_and_leaves_nothing_open() -> None:
+    tokens = spelled(" a", "", "b", " c", " ", "")
+    openings = words.Openings([-1.0, -2.0, -4.0, -8.0, -16.0, -32.0, -64.0], within=True)
+    found = list(words.words(" ab c ", tokens, openings))
+    assert [word.word for word in found] == [" a", END, "b", " c", " ", END]
+    assert [word.correction for word in found] == [-2 + 1, 2, -8, -16 + 8, 16, 0]
+
+
+def test_bytes_that_no_token_holds_belong_to_the_word_before_them() -> None:
+    one, other = spelled("one", "two")
+    moved = [replace(one, start=1, end=4), replace(other, start=6, end=9, spelling=" two")]
+    found = list(words.words(" one  two ", moved, None))
+    assert [(word.word, word.start, word.end) for word in found] == [(" one  ", 0, 6), ("two ", 6, 10)]
+
+
+def test_a_blank_that_a_tokenizer_adds_is_no_word(cli: Cli) -> None:
+    added = Token(0, 0, " ", b"", 0, 0, -1.0, spelling=" ")
+    (word,) = words.words("a", [added, replace(spelled("a")[0], index=1)], None)
+    assert (word.word, word.num_tokens) == ("a", 2)
+    lonely = list(words.words(" a", [added, replace(spelled(" a")[0], index=1)], None))
+    assert [word.word for word in lonely] == [" a"]
 
 
 @pytest.mark.parametrize(
@@ -193,13 +223,70 @@ def test_a_word_that_a_symbol_cuts_has_no_correction() -> None:
     [
         (["a", "b", " cat", " dog", "s", "."], "beginning"),
         (["a ", "cat ", "dog", "."], "end"),
-        (["a", "b", " ", "\n", "."], "none"),
+        (["a", "b", " ", "\n", "."], "blanks"),
         (["猫", "です", "。"], "none"),
         ([], "none"),
     ],
 )
 def test_what_a_vocabulary_tells_of_words(vocabulary: list[str], marks: Marks) -> None:
-    assert words.marks(token.encode() for token in vocabulary) == marks
+    assert words.marks(vocabulary) == marks
+
+
+def of_words(folder: Path, tokenizer: Any) -> Scorer:
+    """A random model of six hundred tokens with this tokenizer, which has <unk>, <s> and </s>."""
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**models.SIZES, initializer_range=0.2))
+    return open_scorer(str(models.save(model, models.wrap(tokenizer, "<s>", "</s>"), folder)))
+
+
+SYMBOLS = ("<unk>", "<s>", "</s>")
+
+
+def test_where_a_words_end_is_marked_its_tokens_add_up_to_it(tmp_path: Path) -> None:
+    score = of_words(tmp_path, models.ends_of_words(*SYMBOLS)).score("The cats\nsat.", None, CORRECTED)
+    assert score.words is not None and score.words.marks == "end"
+    assert [word.word for word in score.words.items] == ["The", " cats", "\nsat", "."]
+    assert [word.correction for word in score.words.items] == [0] * 4
+    assert score.words.total_logprob == pytest.approx(score.total_logprob, abs=1e-5)
+
+
+def test_where_marks_say_that_a_word_goes_on_the_others_open_one(tmp_path: Path) -> None:
+    scorer = of_words(tmp_path, models.word_pieces(*SYMBOLS))
+    score = scorer.score("The cats\nsat.", None, Reading(eos=True, words="corrected", top=640))
+    assert score.words is not None and score.words.marks == "beginning"
+    assert [word.word for word in score.words.items] == ["The", " cats", "\nsat", ".", "</s>"]
+    vocabulary = scorer._tokenizer._backend.get_vocab()
+    goes_on = {*(id for token, id in vocabulary.items() if token.startswith("##")), vocabulary["<unk>"]}
+    opening = [
+        math.log(math.fsum(math.exp(one.logprob) for one in token.top or () if one.id < 600 and one.id not in goes_on))
+        for token in score.tokens
+    ]
+    there = [0.0, *(opening[word.first] for word in score.words.items[1:]), 0.0]
+    expected = [behind - before for before, behind in pairwise(there)]
+    assert [word.correction for word in score.words.items] == pytest.approx(expected, abs=1e-5)
+
+
+def test_where_no_token_holds_a_blank_nothing_is_corrected(cli: Cli, tmp_path: Path) -> None:
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3}, "<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    of_words(tmp_path, tokenizer)
+    told = cli("score", "a b", "--words", "--json", "-m", tmp_path)
+    record = json.loads(told.out)
+    assert (record["word_correction"], record["word_marks"]) == (False, "none")
+    assert [(word["word"], word["correction"]) for word in record["words"]] == [("a", None), (" b", None)]
+    assert math.fsum(word["logprob"] for word in record["words"]) == pytest.approx(record["total_logprob"], abs=1e-5)
+    assert "none of this model's tokens holds a blank" in cli("score", "a b", "--words", "-m", tmp_path).out.replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.parametrize("context", [None, "a<|endoftext|>", "a"])
+def test_symbols_leave_nothing_open_and_words_add_up_to_the_text(context: str | None, scorer_of: Any) -> None:
+    text, reading = "b<|endoftext|>the cat \n", Reading(eos=True, parse_special=True, words="corrected")
+    score = scorer_of("llama").score(text, context, reading)
+    words = ["b", "<|endoftext|>", "the", " cat", " \n", "<|endoftext|>"]
+    assert [word.word for word in score.words.items] == words
+    assert score.words.total_logprob == pytest.approx(score.total_logprob, abs=1e-5)
+    assert score.words.num_unscored == 0
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])

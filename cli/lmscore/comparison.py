@@ -10,31 +10,10 @@ from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Literal
 
-from . import words
 from .alignment import blocks
 from .ranking import resolution
-from .records import Score, Token, joint_logprob
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """What one of two scores has at a place.
-
-    Attributes:
-        text: as it stands; empty for an end symbol, and where there is nothing.
-        tokens: none where there is nothing.
-        start, end: byte offsets into the text.
-    """
-
-    text: str
-    tokens: tuple[Token, ...]
-    start: int
-    end: int
-
-    @cached_property
-    def logprob(self) -> float | None:
-        """The sum over its tokens, nats: 0 if there are none, None if one of them has none."""
-        return joint_logprob(self.tokens)
+from .records import Score, Stretch, Token
+from .words import stretches
 
 
 @dataclass(frozen=True)
@@ -104,6 +83,12 @@ class Comparison:
         return _total(place.first for place in self.compared), _total(place.second for place in self.compared)
 
     @property
+    def num_tokens(self) -> tuple[int, int]:
+        """How many tokens of either are in its total."""
+        first = sum(len(place.first.tokens) for place in self.compared)
+        return first, sum(len(place.second.tokens) for place in self.compared)
+
+    @property
     def bits_per_byte(self) -> tuple[float | None, float | None]:
         """Of either, -total / (ln 2 · UTF-8 bytes)."""
         first = sum(place.first.end - place.first.start for place in self.compared)
@@ -158,7 +143,7 @@ def by_words(first: Score, second: Score) -> Comparison:
     the other: one by one if there are as many, else all of them at one place. What only one text has stands against
     nothing, word by word.
     """
-    ours, theirs = _words(first), _words(second)
+    ours, theirs = (list(stretches(score.text, score.tokens)) for score in (first, second))
     pairs = list[tuple[Stretch, Stretch]]()
     for a, b in blocks([_key(word) for word in ours], [_key(word) for word in theirs]):
         here, there = ours[a.start : a.stop], theirs[b.start : b.stop]
@@ -181,7 +166,7 @@ def by_bytes(first: Score, second: Score) -> Comparison:
     """
     if (first.text, first.context) != (second.text, second.context):
         raise ValueError("by bytes one text is compared under two models; these are two texts")
-    ours, theirs = _words(first), _words(second)
+    ours, theirs = (list(stretches(score.text, score.tokens)) for score in (first, second))
     our_ends, their_ends = _ends(ours), _ends(theirs)
     shared = sorted(our_ends.keys() & their_ends.keys())
     cuts = [(0, 0), *((our_ends[end], their_ends[end]) for end in shared[:-1]), (len(ours), len(theirs))]
@@ -193,21 +178,6 @@ def _comparison(
     by: Literal["words", "bytes"], first: Score, second: Score, pairs: Iterable[tuple[Stretch, Stretch]]
 ) -> Comparison:
     return Comparison(by, first, second, tuple(Place(index, *pair) for index, pair in enumerate(pairs)))
-
-
-def _words(score: Score) -> list[Stretch]:
-    """A text's words: joined, they are the text. Bytes that no token holds go to the word before them."""
-    data, found, begin = score.text.encode(), list[Stretch](), 0
-    grouped = list(words.grouped(score.tokens))
-    for word, following in pairwise(grouped):
-        end = max(begin, word[-1].end, following[0].start)
-        found.append(_stretch(data, word, begin, end))
-        begin = end
-    return [*found, *(_stretch(data, word, begin, len(data)) for word in grouped[-1:])]
-
-
-def _stretch(data: bytes, tokens: tuple[Token, ...], start: int, end: int) -> Stretch:
-    return Stretch(data[start:end].decode("utf-8", "backslashreplace"), tokens, start, end)
 
 
 def _nothing(at: int) -> Stretch:

@@ -12,8 +12,8 @@ from typing import Literal
 
 Boundary = Literal["joint", "separate"]
 Measure = Literal["sum", "mean", "byte", "pmi"]
-Marks = Literal["beginning", "end", "none"]
-"""What a vocabulary's tokens tell of words: where one begins, where one ends, or neither."""
+Marks = Literal["beginning", "end", "blanks", "none"]
+"""What tells words apart: tokens that begin with a blank, those that end with one, those of blanks alone, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,9 @@ class Token:
     Attributes:
         index: its place among the text's tokens, from 0 (context and start symbol not counted).
         id: its number in the vocabulary.
-        token: its text; bytes that are no whole character stand as ``\\xf0``.
-        bytes: the bytes of the text that it holds; empty for the end symbol.
+        token: its text, or what it spells if it holds none of the text; bytes that are no whole character stand as
+            ``\\xf0``.
+        bytes: the bytes of the text that it holds; empty for the end symbol, and for a blank that the tokenizer adds.
         start, end: byte offsets into the UTF-8 text. ``start`` is negative where the token also
             holds bytes of the context.
         logprob: log P(token | everything before it) in nats; None where nothing stands before it.
@@ -98,6 +99,8 @@ class Token:
         entropy: of the whole next-token distribution at this place, nats, if asked for.
         straddles: holds bytes of both the context and the text.
         top: the likeliest tokens at this place, likeliest first, if asked for.
+        spelling: what it spells in the vocabulary, whatever stands in the text: blanks that the tokenizer puts there.
+        special: a symbol that stands for no text: the end symbol, or one that ``parse_special`` found.
     """
 
     index: int
@@ -111,12 +114,35 @@ class Token:
     entropy: float | None = None
     straddles: bool = False
     top: tuple[Alternative, ...] | None = None
+    spelling: str = ""
+    special: bool = False
 
 
 def joint_logprob(tokens: Sequence[Token]) -> float | None:
     """log P of tokens in a row, nats: the sum of theirs; None where one of them has none."""
     logprobs = [token.logprob for token in tokens if token.logprob is not None]
     return math.fsum(logprobs) if len(logprobs) == len(tokens) else None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Part of a scored text, between two words, with its tokens.
+
+    Attributes:
+        text: as it stands; empty for an end symbol, and where there is nothing to stand.
+        tokens: in order.
+        start, end: byte offsets into the text.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    start: int
+    end: int
+
+    @cached_property
+    def logprob(self) -> float | None:
+        """The sum over its tokens, nats: 0 if there are none, None if one of them has none."""
+        return joint_logprob(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)

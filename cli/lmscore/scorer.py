@@ -122,6 +122,8 @@ class _Tokens(Sequence[Token]):
             entropy=readout.entropy,
             straddles=piece.straddles,
             top=None if readout.top is None else self._alternatives(readout.top),
+            spelling=piece.spelling,
+            special=piece.special,
         )
 
 
@@ -372,15 +374,15 @@ class Scorer:
 
     def _words(self, prepared: _Prepared, tokens: Sequence[Token], found: _Found, behind: float | None) -> Words:
         """The text's words; corrected if it is known how probable one begins behind the text."""
-        openings = None
-        if behind is not None:
+        openings, marks = None, self._tokenizer.marks
+        if behind is not None and marks != "none":
             unscored = [None] * (len(tokens) - len(found.readouts))
             context = prepared.tokenized.context
-            within = bool(context) and not words.ends(self._tokenizer.spelling(context[-1]))
+            within = bool(context) and not self._tokenizer.closes(context[-1])
             masses = [*unscored, *(readout.among for readout in found.readouts), behind]
-            openings = words.Openings(self._tokenizer.openers, masses, within)
+            openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
-        return Words(items, openings is not None, self._tokenizer.marks)
+        return Words(items, openings is not None, marks)
 
     @cached_property
     def _openers(self) -> frozenset[int]:

@@ -41,6 +41,8 @@ class Piece:
     bytes: bytes
     start: int
     end: int
+    spelling: str
+    special: bool
 
     @property
     def straddles(self) -> bool:
@@ -50,8 +52,11 @@ class Piece:
 class Pieces(Sequence[Piece]):
     """A text's tokens. Each is made when it is looked at: a long text has millions."""
 
-    def __init__(self, cut: "_Cut", data: bytes, begin: int, end_symbol: Piece | None = None) -> None:
+    def __init__(
+        self, cut: "_Cut", data: bytes, begin: int, tokenizer: "Tokenizer", end_symbol: Piece | None = None
+    ) -> None:
         """Take the tokens that hold these spans of `data`, their offsets counted from `begin`."""
+        self._tokenizer = tokenizer
         self._first = cut.starts[0] if cut.starts else 0
         self._starts, self._ends, self._data, self._begin = cut.starts, cut.ends, data[self._first :], begin
         self._end_symbol = end_symbol
@@ -75,7 +80,9 @@ class Pieces(Sequence[Piece]):
         start, end = self._starts[at], self._ends[at]
         own = self._data[start - self._first : end - self._first]
         token, own = self._spelled.setdefault(own, (own.decode("utf-8", "backslashreplace"), own))
-        return Piece(self.ids[at], token, own, start - self._begin, end - self._begin)
+        id = self.ids[at]
+        spelling, special = self._tokenizer.string(id), id in self._tokenizer.symbols
+        return Piece(id, token or spelling, own, start - self._begin, end - self._begin, spelling, special)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ class Tokenizer:
         else:
             before = self._cut(text.context or "", reading.parse_special).ids
             cut, data, begin = self._cut(text.text, reading.parse_special), body, 0
-        pieces = Pieces(cut, data, begin, self._end_symbol(len(body)) if reading.eos else None)
+        pieces = Pieces(cut, data, begin, self, self._end_symbol(len(body)) if reading.eos else None)
         if not pieces:
             hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
             raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
@@ -216,20 +223,25 @@ class Tokenizer:
         return _Cut.of(ids, _found(text, spelled, encoding.offsets))
 
     @cached_property
-    def openers(self) -> frozenset[int]:
-        """The tokens that begin a word: those that begin with a blank, and symbols, which end what stands before.
-
-        A symbol for what is unknown may stand anywhere in a word.
-        """
+    def symbols(self) -> frozenset[int]:
+        """Tokens that stand for no text. (The one for what is unknown does, and may stand anywhere in a word.)"""
         unknown = getattr(self._backend.model, "unk_token", None)
         symbols = {id for id, token in self._added.items() if token.special and token.content != unknown}
-        ends = {id for id in (self.bos, self.eos) if id is not None}
-        return frozenset(symbols | ends | {id for id in self._vocabulary if words.begins(self.spelling(id))})
+        return frozenset(symbols | {id for id in (self.bos, self.eos) if id is not None})
+
+    @cached_property
+    def openers(self) -> frozenset[int]:
+        """The tokens that begin a word: those that begin with a blank, and symbols, which end what stands before."""
+        return self.symbols | {id for id in self._vocabulary if words.begins(self.string(id))}
+
+    def closes(self, id: int) -> bool:
+        """Whether no word goes on after a token."""
+        return id in self.symbols or words.ends(self.string(id))
 
     @cached_property
     def marks(self) -> Marks:
         """What this vocabulary's tokens tell of words."""
-        return words.marks(self.spelling(id) for id in self._vocabulary if id not in self._added)
+        return words.marks(self.string(id) for id in self._vocabulary if id not in self._added)
 
     @cached_property
     def _vocabulary(self) -> list[int]:
@@ -270,7 +282,8 @@ class Tokenizer:
     def _end_symbol(self, at: int) -> Piece:
         if self.eos is None:
             raise LmscoreError("this model's tokenizer has no end symbol to score; leave out --eos")
-        return Piece(self.eos, self.string(self.eos), b"", at, at)
+        spelling = self.string(self.eos)
+        return Piece(self.eos, spelling, b"", at, at, spelling, special=True)
 
 
 def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | None) -> StartSymbol:
@@ -356,7 +369,8 @@ def _utf8(text: str, origin: str) -> bytes:
 
 
 def _speller(decoder: Any) -> Callable[[str], bytes]:
-    """How a vocabulary writes bytes, read off its decoder: byte-level, or sentencepiece with byte fallback.
+    """How a vocabulary writes bytes, read off its decoder: byte-level, or sentencepiece with byte fallback; or parts of
+    words, marked where a word ends (GPT-1) or goes on (WordPiece): a blank then stands behind it, or before the others.
 
     Only tried, never trusted: `_found` looks whether the bytes stand in the text.
     """
@@ -369,11 +383,18 @@ def _speller(decoder: Any) -> Callable[[str], bytes]:
         if step["type"] == "Replace" and "String" in step["pattern"]:
             replaced.append((step["pattern"]["String"], step["content"]))
 
+    suffixes = [step["suffix"] for step in steps if step["type"] == "BPEDecoder"]
+    prefixes = [step["prefix"] for step in steps if step["type"] == "WordPiece"]
+
     def spell(token: str) -> bytes:
         if "ByteFallback" in kinds and (byte := re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", token)):
             return bytes.fromhex(byte[1])
         for old, new in replaced:
             token = token.replace(old, new)
+        for suffix in suffixes:
+            token = f"{token.removesuffix(suffix)} " if token.endswith(suffix) else token
+        for prefix in prefixes:
+            token = token.removeprefix(prefix) if token.startswith(prefix) else f" {token}"
         return token.encode()
 
     return spell

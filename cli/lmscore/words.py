@@ -15,23 +15,42 @@ says that a word ends with it, or nothing stands before the text, there is nothi
 """
 
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .records import Marks, Token, Word, joint_logprob
+from .records import Marks, Stretch, Token, Word
 
 
 def grouped(tokens: Sequence[Token]) -> Iterator[tuple[Token, ...]]:
-    """A text's tokens word by word. An end symbol, which holds no bytes, is a word of its own."""
+    """A text's tokens word by word. A symbol is a word of its own.
+
+    What a token spells counts as well as what it holds of the text: some vocabularies spell blanks that no token holds.
+    """
     word, full = list[Token](), False
     for token in tokens:
-        if full and (begins(token.bytes) or ends(word[-1].bytes) or not token.bytes):
+        if word and (token.special or (full and _parted(word[-1], token))):
             yield tuple(word)
             word, full = [], False
         word.append(token)
-        full = full or not _is_blank(token.bytes) or not token.bytes
+        full = full or token.special or not _is_blank(token)
     if word:
         yield tuple(word)
+
+
+def stretches(text: str, tokens: Sequence[Token]) -> Iterator[Stretch]:
+    """A text's words: joined, they are the text. Bytes that no token holds go to the word before them."""
+    data, begin, word = text.encode(), 0, tuple[Token, ...]()
+
+    def stretch(end: int) -> Stretch:
+        return Stretch(data[begin:end].decode("utf-8", "backslashreplace"), word, begin, end)
+
+    for following in grouped(tokens):
+        if word:
+            yield stretch(end := max(begin, word[-1].end, following[0].start))
+            begin = end
+        word = following
+    if word:
+        yield stretch(len(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +58,11 @@ class Openings:
     """Where words may begin, by what the model expected.
 
     Attributes:
-        ids: the tokens that begin a word, symbols included.
-        logprobs: for each token of the text, and for what follows the last, log P(a token of `ids` | all before), nats;
-            None where nothing stands before it.
+        logprobs: for each token of the text, and for what follows the last, log P(a token that opens a word | all
+            before), nats; None where nothing stands before it.
         within: whether the text begins within a word of its context, or may.
     """
 
-    ids: Container[int]
     logprobs: Sequence[float | None]
     within: bool
 
@@ -55,78 +72,79 @@ def words(text: str, tokens: Sequence[Token], openings: Openings | None) -> Iter
 
     Where a tokenizer writes other bytes than the text's, a word may have no correction: its logprob is then None.
     """
-    data = text.encode()
-    groups = list(grouped(tokens))
-    for index, group in enumerate(groups):
-        logprob, correction = joint_logprob(group), None
+    every = list(stretches(text, tokens))
+    for index, stretch in enumerate(every):
+        first, logprob, correction = stretch.tokens[0], stretch.logprob, None
         if openings is not None and logprob is not None:
-            before = groups[index - 1][-1] if index else None
-            after = groups[index + 1][0] if index + 1 < len(groups) else None
-            correction = _correction(before, group, after, openings)
+            before = every[index - 1].tokens[-1] if index else None
+            after = every[index + 1].tokens[0] if index + 1 < len(every) else None
+            correction = _correction(before, stretch.tokens, after, openings)
             logprob = None if correction is None else logprob + correction
         yield Word(
             index=index,
-            word=data[max(group[0].start, 0) : group[-1].end].decode("utf-8", "backslashreplace") or group[-1].token,
-            start=group[0].start,
-            end=group[-1].end,
-            first=group[0].index,
-            num_tokens=len(group),
+            word=stretch.text or first.token,
+            start=min(stretch.start, first.start),
+            end=stretch.end,
+            first=first.index,
+            num_tokens=len(stretch.tokens),
             logprob=logprob,
             correction=correction,
         )
 
 
-def _correction(before: Token | None, group: Sequence[Token], after: Token | None, openings: Openings) -> float | None:
+def _correction(before: Token | None, word: Sequence[Token], after: Token | None, openings: Openings) -> float | None:
     """What is added to the sum of a word's tokens; None where they do not tell where it begins or ends."""
-    first, last = group[0], group[-1]
-    starting, ending = 0.0, 0.0
-    if first.id in openings.ids:
-        if (before is not None and not ends(before.bytes)) or (before is None and openings.within):
-            starting = _there(openings.logprobs[first.index])
-    elif before is not None and not ends(before.bytes):
+    open_before = openings.within if before is None else not closes(before)
+    open_behind = not closes(word[-1]) and not all(map(_is_blank, word))
+    if (open_before and before is not None and not opens(word[0])) or (
+        open_behind and after is not None and not opens(after)
+    ):
         return None
-    full = next((at for at, token in enumerate(group) if not _is_blank(token.bytes)), len(group))
-    if any(token.id in openings.ids for token in group[full + 1 :]):
+    starting = openings.logprobs[word[0].index] if open_before and opens(word[0]) else 0.0
+    ending = openings.logprobs[word[-1].index + 1] if open_behind else 0.0
+    if starting is None or ending is None:
         return None
-    if full < len(group) and not ends(last.bytes):
-        if after is not None and after.id not in openings.ids:
-            return None
-        ending = _there(openings.logprobs[last.index + 1])
     correction = ending - starting
     return correction if math.isfinite(correction) else None
 
 
-def _there(logprob: float | None) -> float:
-    return math.nan if logprob is None else logprob
+def opens(token: Token) -> bool:
+    """Whether no word goes on with a token, as its spelling tells."""
+    return token.special or begins(token.spelling)
 
 
-def begins(data: bytes) -> bool:
+def closes(token: Token) -> bool:
+    """Whether no word goes on after a token, as its spelling tells."""
+    return token.special or ends(token.spelling)
+
+
+def begins(spelling: str) -> bool:
     """Whether a token that spells this begins a word."""
-    return _spelled(data)[:1].isspace()
+    return spelling[:1].isspace()
 
 
-def ends(data: bytes) -> bool:
+def ends(spelling: str) -> bool:
     """Whether a token that spells this ends one."""
-    return _spelled(data)[-1:].isspace()
+    return spelling[-1:].isspace()
 
 
-def marks(vocabulary: Iterable[bytes]) -> Marks:
-    """What tokens tell of words, by what a vocabulary's spell: those of letters and of a blank at one end."""
-    spelled = [_spelled(data) for data in vocabulary]
-    lettered = [text for text in spelled if any(map(str.isalpha, text))]
-    at_front, at_back = (sum(text[place].isspace() for text in lettered) for place in (0, -1))
-    if max(at_front, at_back) < FEW * len(lettered) or not lettered:
-        return "none"
-    return "beginning" if at_front >= at_back else "end"
+def marks(vocabulary: Iterable[str]) -> Marks:
+    """What tells words apart, by what a vocabulary's tokens spell: most tellingly those of letters and a blank."""
+    spelled = list(vocabulary)
+    lettered = [spelling for spelling in spelled if any(map(str.isalpha, spelling))]
+    at_front, at_back = (sum(spelling[place].isspace() for spelling in lettered) for place in (0, -1))
+    if lettered and max(at_front, at_back) >= FEW * len(lettered):
+        return "beginning" if at_front >= at_back else "end"
+    return "blanks" if any(map(str.isspace, spelled)) else "none"
 
 
 FEW = 0.02
 """Of a vocabulary: as many tokens may have a blank at one end by chance."""
 
 
-def _is_blank(data: bytes) -> bool:
-    return not _spelled(data).strip()
+def _parted(before: Token, token: Token) -> bool:
+    return opens(token) or closes(before) or begins(token.token) or ends(before.token)
 
 
-def _spelled(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+def _is_blank(token: Token) -> bool:
+    return not token.special and not token.token.strip()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import regex
 
-from ..comparison import Comparison, Place, Stretch
+from ..comparison import Comparison, Place
 from ..corpus import Corpus
-from ..records import Measure, Ranking, Score, Token, Words
+from ..records import Measure, Ranking, Score, Stretch, Token, Words
 from .glyphs import shorten, spell_bytes, spell_text
 from .units import Unit
 
@@ -49,14 +49,13 @@ def figures(score: Score, unit: Unit) -> Iterator[str]:
     yield f"perplexity {'beyond float64' if score.perplexity is None else f'{score.perplexity:.4g}'}"
     if score.bits_per_byte is not None:
         yield f"{score.bits_per_byte:.4f} bits per byte"
-    yield from counts(score)
-
-
-def counts(score: Score) -> Iterator[str]:
-    """How many tokens were scored, and how many were not."""
-    yield f"{score.num_tokens} token{'s' * (score.num_tokens != 1)}"
+    yield _tokens(score.num_tokens)
     if score.num_unscored:
         yield f"{score.num_unscored} unscored"
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'s' * (count != 1)}"
 
 
 def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
@@ -91,13 +90,15 @@ def cut(score: Score) -> Iterator[str]:
 
 def word_notes(words: Words) -> Iterator[str]:
     """Which figure it is that stands beside a word, and where words are not what they seem."""
-    if not words.corrected:
+    if words.marks == "none":
+        yield "Words as their tokens add up: none of this model's tokens holds a blank, and tells that a word is over."
+    elif not words.corrected:
         yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
     elif words.marks == "end":
         yield "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
     else:
         yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
-    if words.marks == "none":
+    if words.marks == "blanks":
         yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
     if lost := words.num_unscored:
         yield f"{lost} without a figure: a token of theirs is unscored, or spells something else than the text."
@@ -142,12 +143,13 @@ SIDES = ("first", "second")
 
 def side_figures(comparison: Comparison, unit: Unit) -> Iterator[tuple[str, list[str]]]:
     """What either side adds up to, with its name; nothing of one that has no figures."""
-    for name, score, total, bits in zip(
-        SIDES, comparison.scores, comparison.totals, comparison.bits_per_byte, strict=True
+    for name, score, total, bits, count in zip(
+        SIDES, comparison.scores, comparison.totals, comparison.bits_per_byte, comparison.num_tokens, strict=True
     ):
         if total is not None:
             per_byte = [] if bits is None else [f"{bits:.4f} bits per byte"]
-            yield name, [f"total {unit.figure(total)} {unit.value}", *per_byte, *counts(score)]
+            left_out = [f"{more} left out"] if (more := len(score.tokens) - count) else []
+            yield name, [f"total {unit.figure(total)} {unit.value}", *per_byte, _tokens(count), *left_out]
 
 
 def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:

@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..catalogue import Holding
-from ..comparison import Comparison, Place, Stretch
+from ..comparison import Comparison, Place
 from ..corpus import Corpus, Hits
-from ..records import Candidate, Measure, Provenance, Ranking, Score, Token, Word
+from ..records import Candidate, Measure, Provenance, Ranking, Score, Stretch, Token, Word
 
 
 def score_object(
@@ -141,13 +141,15 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
                 "text": score.text,
                 "total_logprob": total,
                 "bits_per_byte": bits,
-                "num_tokens": score.num_tokens,
-                "num_unscored": score.num_unscored,
+                "num_tokens": num_tokens,
+                "num_left_out": len(score.tokens) - num_tokens,
                 "windows": score.windows,
                 "min_context": score.min_context,
                 "model": asdict(score.model),
             }
-            for score, total, bits in zip(comparison.scores, comparison.totals, comparison.bits_per_byte, strict=True)
+            for score, total, bits, num_tokens in zip(
+                comparison.scores, comparison.totals, comparison.bits_per_byte, comparison.num_tokens, strict=True
+            )
         ],
         "num_places": len(comparison.places),
         "num_uncompared": len(comparison.places) - len(comparison.compared),

@@ -4,6 +4,7 @@ Pure; knows neither colours nor terminals. Characters are Unicode's extended gra
 emoji whose bytes lie in four tokens, or a letter and its accents, are one span of several tokens.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, zip_longest
@@ -86,7 +87,13 @@ def parting(first: Sequence[Span], other: Sequence[Span]) -> int | None:
 def legible(text: str) -> str:
     """A text as it may be shown: hidden characters spelled out, spaces and whole emoji as they are."""
     parts = regex.split(rf"({EMOJI}| )", text)
-    return "".join(part if at % 2 else spell_bytes(part.encode()) for at, part in enumerate(parts) if part)
+    kept = (at % 2 and not any(map(_is_unassigned, part)) for at, part in enumerate(parts))
+    return "".join(part if keep else spell_bytes(part.encode()) for keep, part in zip(kept, parts, strict=True) if part)
+
+
+def _is_unassigned(char: str) -> bool:
+    """Whether nobody knows what it looks like: some of those that are kept free for pictures."""
+    return unicodedata.category(char) == "Cn"
 
 
 EMOJI = r"(?:\p{Extended_Pictographic}[\p{EMod}\ufe0f]*(?:\u200d\p{Extended_Pictographic}[\p{EMod}\ufe0f]*)*)"
