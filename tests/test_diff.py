@@ -322,6 +322,11 @@ def test_a_text_under_two_models_is_what_one_works_out_by_hand(cli: Cli, tmp_pat
     assert told["sides"][1]["bits_per_byte"] == pytest.approx(5.25 / 12 / math.log(2), abs=1e-5)
 
 
+def test_tokens_are_counted_where_they_are_summed() -> None:
+    found = by_words(spelled(("The", None), (" cat", -1.0)), spelled(("A", -2.0), (" cat", -1.5), (" s", -4.0)))
+    assert (found.totals, found.num_tokens) == ((-1.0, -5.5), (1, 2))
+
+
 def test_json_says_what_score_says(cli: Cli) -> None:
     words = ["The cat", "A cat sat", "--context", "So. ", "--eos"]
     told = json.loads(cli("diff", *words, "--json").out)

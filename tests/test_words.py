@@ -210,6 +210,12 @@ def test_bytes_that_no_token_holds_belong_to_the_word_before_them() -> None:
     assert [(word.word, word.start, word.end) for word in found] == [(" one  ", 0, 6), ("two ", 6, 10)]
 
 
+def test_a_word_that_begins_in_the_context_says_so(scorer_of: Callable[[str], Scorer]) -> None:
+    score = scorer_of("llama").score("cat sat", "The ", PLAIN)
+    assert score.tokens[0].start == -1 and score.words is not None
+    assert [(word.word, word.start, word.end) for word in score.words.items] == [("cat", -1, 3), (" sat", 3, 7)]
+
+
 def test_a_blank_that_a_tokenizer_adds_is_no_word(cli: Cli) -> None:
     added = Token(0, 0, " ", b"", 0, 0, -1.0, spelling=" ")
     (word,) = words.words("a", [added, replace(spelled("a")[0], index=1)], None)
@@ -279,11 +285,11 @@ def test_where_no_token_holds_a_blank_nothing_is_corrected(cli: Cli, tmp_path: P
     )
 
 
-@pytest.mark.parametrize("context", [None, "a<|endoftext|>", "a"])
+@pytest.mark.parametrize("context", [None, "a<|endoftext|>", "a\n"])
 def test_symbols_leave_nothing_open_and_words_add_up_to_the_text(context: str | None, scorer_of: Any) -> None:
-    text, reading = "b<|endoftext|>the cat \n", Reading(eos=True, parse_special=True, words="corrected")
+    text, reading = " b<|endoftext|>the cat \n", Reading(eos=True, parse_special=True, words="corrected")
     score = scorer_of("llama").score(text, context, reading)
-    words = ["b", "<|endoftext|>", "the", " cat", " \n", "<|endoftext|>"]
+    words = [" b", "<|endoftext|>", "the", " cat", " \n", "<|endoftext|>"]
     assert [word.word for word in score.words.items] == words
     assert score.words.total_logprob == pytest.approx(score.total_logprob, abs=1e-5)
     assert score.words.num_unscored == 0

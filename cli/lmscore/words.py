@@ -32,7 +32,7 @@ def grouped(tokens: Sequence[Token]) -> Iterator[tuple[Token, ...]]:
             yield tuple(word)
             word, full = [], False
         word.append(token)
-        full = full or token.special or not _is_blank(token)
+        full = full or not _is_blank(token)
     if word:
         yield tuple(word)
 
@@ -95,7 +95,7 @@ def words(text: str, tokens: Sequence[Token], openings: Openings | None) -> Iter
 def _correction(before: Token | None, word: Sequence[Token], after: Token | None, openings: Openings) -> float | None:
     """What is added to the sum of a word's tokens; None where they do not tell where it begins or ends."""
     open_before = openings.within if before is None else not closes(before)
-    open_behind = not closes(word[-1]) and not all(map(_is_blank, word))
+    open_behind = not closes(word[-1])
     if (open_before and before is not None and not opens(word[0])) or (
         open_behind and after is not None and not opens(after)
     ):
