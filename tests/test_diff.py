@@ -323,7 +323,9 @@ def test_a_text_under_two_models_is_what_one_works_out_by_hand(cli: Cli, tmp_pat
 
 
 def test_tokens_are_counted_where_they_are_summed() -> None:
-    found = by_words(spelled(("The", None), (" cat", -1.0)), spelled(("A", -2.0), (" cat", -1.5), (" s", -4.0)))
+    found = by_words(
+        spelled(("Th", None), ("e", -3.0), (" cat", -1.0)), spelled(("A", -2.0), (" cat", -1.5), (" s", -4.0))
+    )
     assert (found.totals, found.num_tokens) == ((-1.0, -5.5), (1, 2))
 
 
