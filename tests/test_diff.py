@@ -30,6 +30,7 @@ from lmscore.ranking import resolution
 from lmscore.records import Score, Text, Token
 from lmscore.scorer import Scorer
 from lmscore.views.diff import comparison_view
+from lmscore.views.remarks import comparison_notes
 from lmscore.views.scale import Depth, leanings
 from lmscore.views.table import Page
 from lmscore.views.units import Unit
@@ -320,6 +321,16 @@ def test_a_text_under_two_models_is_what_one_works_out_by_hand(cli: Cli, tmp_pat
     assert [place["difference"] for place in told["places"]] == pytest.approx([-2, 0, 0.25], abs=1e-5)
     assert [side["model"]["name"] for side in told["sides"]] == [str(folder) for folder in folders]
     assert told["sides"][1]["bits_per_byte"] == pytest.approx(5.25 / 12 / math.log(2), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [(0.0049, "more probable"), (0.01, "1.01 times"), (6.9, "992 times"), (6.9075, "more probable"), (900, "more")],
+)
+def test_how_much_more_probable(difference: float, said: str) -> None:
+    found = by_words(spelled(("a", -1000.0)), spelled(("b", difference - 1000)))
+    (line, *_) = (note for note in comparison_notes(found, Unit.nats) if note.startswith("difference"))
+    assert f": the second is {said}" in line
 
 
 def test_tokens_are_counted_where_they_are_summed() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lmscore import __version__
+from lmscore.views.rows import write_rows
 
 from . import models
 from .cli import Cli
@@ -44,6 +45,14 @@ CANDIDATE = [
 ]
 CANDIDATE += ["num_tokens", "num_unscored", "weakest", "tokens", "windows", "min_context"]
 
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 HOSTILE = [
     'say "hi", they said; a,b\tc',
     "two\nlines\r\nand \r more",
@@ -54,6 +63,13 @@ HOSTILE = [
     " ",
 ]
 """Texts that a writer may trip over."""
+
+
+def test_rows_are_data_but_on_a_terminal_they_do_not_act() -> None:
+    text = "a\x1b[31m\tb\u202e\nc"
+    for stream, told in ((io.StringIO(), text), (Terminal(), "a\\u001b[31m\tb\\u202e\nc")):
+        write_rows(stream, [{"text": text}], ",")
+        assert stream.getvalue() == f'text\n"{told}"\n'
 
 
 def objects(out: str) -> list[dict[str, Any]]:

@@ -16,13 +16,19 @@ import torch
 import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Group
 
 from lmscore import Reading, Score, Text, open_scorer, words
-from lmscore.records import Marks, Token
+from lmscore.records import Marks, Token, Word, Words
 from lmscore.scorer import Scorer
+from lmscore.tokenization import Tokenizer
+from lmscore.views.remarks import word_notes
+from lmscore.views.table import Page
+from lmscore.views.words import words_view
 
 from . import models
 from .cli import Cli
+from .test_views import printed
 from .twin import Twin
 
 CORRECTED, PLAIN = Reading(words="corrected"), Reading(words="plain")
@@ -131,7 +137,27 @@ def test_asking_for_words_changes_no_token(architecture: str, scorer_of: Callabl
     plain = scorer_of(architecture).scores(texts)
     for score, other in zip(plain, scorer_of(architecture).scores(texts, CORRECTED), strict=True):
         assert list(other.logprobs) == pytest.approx(list(score.logprobs), abs=1e-4)
-        assert other.num_tokens == score.num_tokens
+        assert (other.num_tokens, other.windows, other.min_context) == (
+            score.num_tokens,
+            score.windows,
+            score.min_context,
+        )
+
+
+@pytest.mark.parametrize(("tokens", "stride"), [(255, None), (256, None), (257, None), (256 + 128, None), (300, 1)])
+def test_at_the_windows_end_words_know_what_was_in_sight(
+    tokens: int, stride: int | None, scorer_of: Callable[[str], Scorer]
+) -> None:
+    scorer = scorer_of("llama")
+    text = " a" * tokens
+    plain = scorer.score(text, None, Reading(stride=stride))
+    score = scorer.score(text, None, Reading(stride=stride, words="corrected"))
+    assert score.num_tokens == tokens and score.words is not None
+    assert (score.windows, score.min_context) == (plain.windows, plain.min_context)
+    assert list(score.logprobs) == pytest.approx(list(plain.logprobs), abs=1e-4)
+    full = tokens in (models.WINDOW, models.WINDOW + models.WINDOW // 2) or stride == 1
+    in_sight = None if not full else models.WINDOW - 1 if stride == 1 else models.WINDOW // 2
+    assert score.words.end_context == in_sight
 
 
 def test_corrected_words_add_up_to_the_text_and_that_it_is_over(scorer_of: Callable[[str], Scorer]) -> None:
@@ -203,6 +229,11 @@ def test_a_symbol_ends_what_stands_before_it_and_leaves_nothing_open() -> None:
     assert [word.correction for word in found] == [-2 + 1, 2, -8, -16 + 8, 16, 0]
 
 
+def test_where_no_word_may_begin_there_is_no_correction() -> None:
+    found = list(words.words("a b", spelled("a", " b"), words.Openings([None, -1.0, -math.inf], within=False)))
+    assert [(word.logprob, word.correction) for word in found] == [(-2, -1), (None, None)]
+
+
 def test_bytes_that_no_token_holds_belong_to_the_word_before_them() -> None:
     one, other = spelled("one", "two")
     moved = [replace(one, start=1, end=4), replace(other, start=6, end=9, spelling=" two")]
@@ -247,12 +278,37 @@ def of_words(folder: Path, tokenizer: Any) -> Scorer:
 SYMBOLS = ("<unk>", "<s>", "</s>")
 
 
+def test_what_is_unknown_stands_for_text_and_other_symbols_for_none(tmp_path: Path) -> None:
+    backend = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    backend.decoder = tokenizers.decoders.Metaspace()
+    trainer = tokenizers.trainers.UnigramTrainer(
+        vocab_size=300, special_tokens=list(SYMBOLS), unk_token="<unk>", show_progress=False
+    )
+    backend.train_from_iterator(models.corpus(), trainer)
+    tokenizer = Tokenizer(backend, None, None)
+    assert tokenizer.symbols == {1, 2} and 0 not in tokenizer.openers
+    score = of_words(tmp_path, backend).score("a日b 日", None, CORRECTED)
+    assert score.words is not None and score.words.num_unscored == 0
+    assert [word.word for word in score.words.items] == ["a日b", " 日"]
+
+
+def test_a_models_ends_are_symbols_whatever_its_tokenizer_says() -> None:
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[": 1, "]": 2}, "a"))
+    assert Tokenizer(backend, 1, 2).symbols == {1, 2}
+    assert Tokenizer(backend, None, 2).symbols == {2}
+
+
 def test_where_a_words_end_is_marked_its_tokens_add_up_to_it(tmp_path: Path) -> None:
     score = of_words(tmp_path, models.ends_of_words(*SYMBOLS)).score("The cats\nsat.", None, CORRECTED)
     assert score.words is not None and score.words.marks == "end"
     assert [word.word for word in score.words.items] == ["The", " cats", "\nsat", "."]
     assert [word.correction for word in score.words.items] == [0] * 4
     assert score.words.total_logprob == pytest.approx(score.total_logprob, abs=1e-5)
+    for corrected in (score.words, replace(score.words, corrected=False)):
+        assert list(word_notes(corrected)) == [
+            "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
+        ]
 
 
 def test_where_marks_say_that_a_word_goes_on_the_others_open_one(tmp_path: Path) -> None:
@@ -345,6 +401,14 @@ def test_words_stand_beside_every_view(cli: Cli, view: str) -> None:
         int(view != "table"),
         1,
     ]
+
+
+def test_a_table_of_words_fits_its_page_and_keeps_their_figures() -> None:
+    items = [Word(0, " incomprehensibilities", 0, 22, 0, 3, -12345.6789, -0.5), Word(1, " a", 22, 24, 3, 1, -1.0, 0.5)]
+    for width in (40, 50, 60, 80):
+        lines = printed(Group(*words_view(Words(tuple(items), True, "beginning"), Page(width))), width)
+        assert max(map(len, lines)) <= width
+        assert any("-12345.6789" in line and "←" in line for line in lines)
 
 
 def test_rows_of_csv_are_words(cli: Cli) -> None:

@@ -126,7 +126,7 @@ def joint_logprob(tokens: Sequence[Token]) -> float | None:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Part of a scored text, between two words, with its tokens.
+    """A word of a scored text or several, as they stand, with their tokens.
 
     Attributes:
         text: as it stands; empty for an end symbol, and where there is nothing to stand.
@@ -179,11 +179,14 @@ class Words:
         items: in order; every token is in one.
         corrected: whether their log-probabilities are.
         marks: what the vocabulary's tokens tell of words.
+        end_context: how many tokens were in sight where the end of the last word was read, if not all of them: in a
+            window of its own, behind a text that fills the model's context.
     """
 
     items: tuple[Word, ...]
     corrected: bool
     marks: Marks
+    end_context: int | None = None
 
     @property
     def total_logprob(self) -> float | None:

@@ -63,13 +63,17 @@ class _Found:
     Attributes:
         logprobs: nats, of the tokens that are scored.
         readouts: what else was asked for; empty where nothing was.
-        min_context: the fewest tokens that any window looks back at, of those that do not reach the beginning.
+        windows: of each, how many tokens it scores, and how many it looks back at, if it does not reach the beginning.
     """
 
     logprobs: "array[float]" = field(default_factory=lambda: array("d"))
     readouts: list[engine.Readout] = field(default_factory=list)
-    windows: int = 0
-    min_context: int | None = None
+    windows: list[tuple[int, int | None]] = field(default_factory=list)
+
+    @property
+    def min_context(self) -> int | None:
+        """The fewest tokens that any window looks back at, of those that do not reach the beginning."""
+        return min((behind for _, behind in self.windows if behind is not None), default=None)
 
     def add(self, readouts: Sequence[engine.Readout], more: bool, behind: int | None) -> None:
         """Add a window.
@@ -80,13 +84,16 @@ class _Found:
         """
         self.logprobs.extend(cast(float, readout.logprob) for readout in readouts)
         self.readouts.extend(readouts if more else ())
-        self.windows += 1
-        self.min_context = min((n for n in (behind, self.min_context) if n is not None), default=None)
+        self.windows.append((len(readouts), behind))
 
-    def drop_last(self) -> engine.Readout:
-        """Forget the last token, and give what was read out of it."""
+    def drop_last(self) -> tuple[engine.Readout, int | None]:
+        """Forget the last token; give what was read out of it, and what a window that read nothing else looks back at.
+
+        That window is forgotten, too.
+        """
         self.logprobs.pop()
-        return self.readouts.pop()
+        behind = self.windows.pop()[1] if self.windows[-1][0] == 1 else None
+        return self.readouts.pop(), behind
 
 
 class _Tokens(Sequence[Token]):
@@ -317,7 +324,8 @@ class Scorer:
         among = self._openers if reading.words == "corrected" else frozenset()
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top, among)
         found = [_Found() for _ in block]
-        done, total = 0, sum(len(prepared.tokenized.pieces) for prepared in block)
+        behind = int(reading.words == "corrected")
+        done, total = 0, sum(len(prepared.tokenized.pieces) + behind for prepared in block)
 
         def more(tokens: int) -> None:
             nonlocal done
@@ -354,7 +362,7 @@ class Scorer:
 
     def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
-        behind = found.drop_last().among if reading.words == "corrected" else None
+        behind, end_context = found.drop_last() if reading.words == "corrected" else (None, None)
         tokens = _Tokens(pieces, found, self._alternatives)
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
@@ -366,23 +374,30 @@ class Scorer:
             text=text.text,
             context=text.context,
             tokens=tuple(tokens) if len(tokens) <= MOST_MADE else tokens,
-            windows=max(found.windows, 1),
+            windows=max(len(found.windows), 1),
             min_context=found.min_context,
             model=self.provenance,
-            words=self._words(prepared, tokens, found, behind) if reading.words else None,
+            words=self._words(prepared, tokens, found, behind, end_context) if reading.words else None,
         )
 
-    def _words(self, prepared: _Prepared, tokens: Sequence[Token], found: _Found, behind: float | None) -> Words:
+    def _words(
+        self,
+        prepared: _Prepared,
+        tokens: Sequence[Token],
+        found: _Found,
+        behind: engine.Readout | None,
+        end_context: int | None,
+    ) -> Words:
         """The text's words; corrected if it is known how probable one begins behind the text."""
         openings, marks = None, self._tokenizer.marks
         if behind is not None and marks != "none":
             unscored = [None] * (len(tokens) - len(found.readouts))
             context = prepared.tokenized.context
             within = bool(context) and not self._tokenizer.closes(context[-1])
-            masses = [*unscored, *(readout.among for readout in found.readouts), behind]
+            masses = [*unscored, *(readout.among for readout in found.readouts), behind.among]
             openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
-        return Words(items, openings is not None, marks)
+        return Words(items, openings is not None, marks, end_context)
 
     @cached_property
     def _openers(self) -> frozenset[int]:
@@ -392,7 +407,7 @@ class Scorer:
     def _alternatives(self, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
         """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""
         return tuple(
-            Alternative(id, self._tokenizer.string(id), self._tokenizer.spelling(id), logprob)
+            Alternative(id, self._tokenizer.spelling(id), self._tokenizer.bytes_of(id), logprob)
             for id, logprob in likely
             if math.isfinite(logprob)
         )

@@ -16,6 +16,8 @@ from functools import cached_property
 from itertools import accumulate, islice, takewhile
 from typing import Any, overload
 
+from tokenizers.models import Unigram
+
 from . import words
 from .errors import LmscoreError, RecordError
 from .records import Marks, Reading, Text
@@ -81,7 +83,7 @@ class Pieces(Sequence[Piece]):
         own = self._data[start - self._first : end - self._first]
         token, own = self._spelled.setdefault(own, (own.decode("utf-8", "backslashreplace"), own))
         id = self.ids[at]
-        spelling, special = self._tokenizer.string(id), id in self._tokenizer.symbols
+        spelling, special = self._tokenizer.spelling(id), id in self._tokenizer.symbols
         return Piece(id, token or spelling, own, start - self._begin, end - self._begin, spelling, special)
 
 
@@ -157,11 +159,11 @@ class Tokenizer:
             raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
         return Tokenized(tuple(before), pieces)
 
-    def string(self, id: int) -> str:
+    def spelling(self, id: int) -> str:
         """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
-        return self.spelling(id).decode("utf-8", "backslashreplace")
+        return self.bytes_of(id).decode("utf-8", "backslashreplace")
 
-    def symbol(self, wanted: str) -> tuple[int, str]:
+    def named(self, wanted: str) -> tuple[int, str]:
         """The id and string of a token named by the user: an id, a vocabulary entry, or a text that is one token.
 
         Raises:
@@ -172,7 +174,7 @@ class Tokenizer:
         if wanted.isascii() and wanted.isdigit():
             if int(wanted) >= size:
                 raise LmscoreError(f"start symbol {wanted}: the vocabulary ends at id {size - 1}; choose another --bos")
-            return int(wanted), self.string(int(wanted))
+            return int(wanted), self.spelling(int(wanted))
         id = self._backend.token_to_id(wanted)
         if id is None:
             ids = self._backend.encode(wanted, add_special_tokens=False).ids
@@ -181,7 +183,7 @@ class Tokenizer:
             raise LmscoreError(
                 f"start symbol {wanted!r} is not a token of this model; give --bos a token, an id or none"
             )
-        return id, self.string(id)
+        return id, self.spelling(id)
 
     def _cut(self, text: str, parse_special: bool) -> _Cut:
         """The tokens of a string: of a long one stretch by stretch, lest the tokenizer needs a gigabyte for it.
@@ -209,14 +211,14 @@ class Tokenizer:
 
     def _is_exact(self, cut: _Cut) -> bool:
         """Whether tokens stand one behind the other, each (but for a first one's space) as long as what it spells."""
-        lengths = [len(self.spelling(id)) for id in cut.ids[1:]]
+        lengths = [len(self.bytes_of(id)) for id in cut.ids[1:]]
         return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == lengths
 
     def _encoded(self, text: str, parse_special: bool) -> _Cut:
         self._backend.encode_special_tokens = not parse_special
         encoding = self._backend.encode(text, add_special_tokens=False)
         ids: list[int] = encoding.ids  # a new list each time it is asked for
-        spelled = list(map(self.spelling, ids))
+        spelled = list(map(self.bytes_of, ids))
         if b"".join(spelled) == text.encode():
             ends = list(accumulate(map(len, spelled)))
             return _Cut.of(ids, zip([0, *ends], ends, strict=False))
@@ -225,29 +227,37 @@ class Tokenizer:
     @cached_property
     def symbols(self) -> frozenset[int]:
         """Tokens that stand for no text. (The one for what is unknown does, and may stand anywhere in a word.)"""
-        unknown = getattr(self._backend.model, "unk_token", None)
-        symbols = {id for id, token in self._added.items() if token.special and token.content != unknown}
+        symbols = {id for id, token in self._added.items() if token.special and id != self._unknown}
         return frozenset(symbols | {id for id in (self.bos, self.eos) if id is not None})
+
+    @cached_property
+    def _unknown(self) -> int | None:
+        model = self._backend.model
+        if isinstance(model, Unigram):  # which keeps it to itself
+            unknown: int | None = json.loads(model.__getstate__())["unk_id"]
+            return unknown
+        name = getattr(model, "unk_token", None)
+        return None if name is None else self._backend.token_to_id(name)
 
     @cached_property
     def openers(self) -> frozenset[int]:
         """The tokens that begin a word: those that begin with a blank, and symbols, which end what stands before."""
-        return self.symbols | {id for id in self._vocabulary if words.begins(self.string(id))}
+        return frozenset(id for id in self._vocabulary if words.opens(self.spelling(id), id in self.symbols))
 
     def closes(self, id: int) -> bool:
         """Whether no word goes on after a token."""
-        return id in self.symbols or words.ends(self.string(id))
+        return words.closes(self.spelling(id), id in self.symbols)
 
     @cached_property
     def marks(self) -> Marks:
         """What this vocabulary's tokens tell of words."""
-        return words.marks(self.string(id) for id in self._vocabulary if id not in self._added)
+        return words.marks(self.spelling(id) for id in self._vocabulary if id not in self._added)
 
     @cached_property
     def _vocabulary(self) -> list[int]:
         return list(self._backend.get_vocab(with_added_tokens=True).values())
 
-    def spelling(self, id: int) -> bytes:
+    def bytes_of(self, id: int) -> bytes:
         """The bytes that a token spells, whatever its neighbours."""
         known = self._spellings.get(id)
         if known is None:
@@ -264,15 +274,15 @@ class Tokenizer:
         return _speller(self._backend.decoder)
 
     @cached_property
-    def _symbols(self) -> re.Pattern[str] | None:
+    def _symbol_names(self) -> re.Pattern[str] | None:
         """Matches the strings that would be special symbols, were a text not data."""
         names = sorted({token.content for token in self._added.values() if token.special}, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names))) if names else None
 
     def _warn_of_symbols(self, text: Text, reading: Reading) -> None:
-        if reading.parse_special or self._symbols is None:
+        if reading.parse_special or self._symbol_names is None:
             return
-        if found := self._symbols.search(text.text) or self._symbols.search(text.context or ""):
+        if found := self._symbol_names.search(text.text) or self._symbol_names.search(text.context or ""):
             log.warning(
                 "%s contains %s, which is scored as ordinary text; --parse-special makes it the symbol",
                 text.origin,
@@ -282,7 +292,7 @@ class Tokenizer:
     def _end_symbol(self, at: int) -> Piece:
         if self.eos is None:
             raise LmscoreError("this model's tokenizer has no end symbol to score; leave out --eos")
-        spelling = self.string(self.eos)
+        spelling = self.spelling(self.eos)
         return Piece(self.eos, spelling, b"", at, at, spelling, special=True)
 
 
@@ -295,11 +305,11 @@ def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | Non
     if wanted == "none":
         return StartSymbol(None, None, "--bos none")
     if wanted is not None:
-        return StartSymbol(*tokenizer.symbol(wanted), "--bos")
+        return StartSymbol(*tokenizer.named(wanted), "--bos")
     choices = ((catalogued, "catalogue"), (tokenizer.bos, "tokenizer bos"), (tokenizer.eos, "tokenizer eos"))
     for id, source in choices:
         if id is not None:
-            return StartSymbol(id, tokenizer.string(id), source)
+            return StartSymbol(id, tokenizer.spelling(id), source)
     return StartSymbol(None, None, "none")
 
 

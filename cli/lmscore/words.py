@@ -28,7 +28,7 @@ def grouped(tokens: Sequence[Token]) -> Iterator[tuple[Token, ...]]:
     """
     word, full = list[Token](), False
     for token in tokens:
-        if word and (token.special or (full and _parted(word[-1], token))):
+        if word and (token.special or (full and _are_apart(word[-1], token))):
             yield tuple(word)
             word, full = [], False
         word.append(token)
@@ -94,13 +94,13 @@ def words(text: str, tokens: Sequence[Token], openings: Openings | None) -> Iter
 
 def _correction(before: Token | None, word: Sequence[Token], after: Token | None, openings: Openings) -> float | None:
     """What is added to the sum of a word's tokens; None where they do not tell where it begins or ends."""
-    open_before = openings.within if before is None else not closes(before)
-    open_behind = not closes(word[-1])
-    if (open_before and before is not None and not opens(word[0])) or (
-        open_behind and after is not None and not opens(after)
+    open_before = openings.within if before is None else not _closes(before)
+    open_behind = not _closes(word[-1])
+    if (open_before and before is not None and not _opens(word[0])) or (
+        open_behind and after is not None and not _opens(after)
     ):
         return None
-    starting = openings.logprobs[word[0].index] if open_before and opens(word[0]) else 0.0
+    starting = openings.logprobs[word[0].index] if open_before and _opens(word[0]) else 0.0
     ending = openings.logprobs[word[-1].index + 1] if open_behind else 0.0
     if starting is None or ending is None:
         return None
@@ -108,24 +108,14 @@ def _correction(before: Token | None, word: Sequence[Token], after: Token | None
     return correction if math.isfinite(correction) else None
 
 
-def opens(token: Token) -> bool:
-    """Whether no word goes on with a token, as its spelling tells."""
-    return token.special or begins(token.spelling)
+def opens(spelling: str, special: bool) -> bool:
+    """Whether a token that spells this begins a word; `special` if it is a symbol."""
+    return special or spelling[:1].isspace()
 
 
-def closes(token: Token) -> bool:
-    """Whether no word goes on after a token, as its spelling tells."""
-    return token.special or ends(token.spelling)
-
-
-def begins(spelling: str) -> bool:
-    """Whether a token that spells this begins a word."""
-    return spelling[:1].isspace()
-
-
-def ends(spelling: str) -> bool:
-    """Whether a token that spells this ends one."""
-    return spelling[-1:].isspace()
+def closes(spelling: str, special: bool) -> bool:
+    """Whether no word goes on after a token that spells this; `special` if it is a symbol."""
+    return special or spelling[-1:].isspace()
 
 
 def marks(vocabulary: Iterable[str]) -> Marks:
@@ -142,8 +132,17 @@ FEW = 0.02
 """Of a vocabulary: as many tokens may have a blank at one end by chance."""
 
 
-def _parted(before: Token, token: Token) -> bool:
-    return opens(token) or closes(before) or begins(token.token) or ends(before.token)
+def _opens(token: Token) -> bool:
+    return opens(token.spelling, token.special)
+
+
+def _closes(token: Token) -> bool:
+    return closes(token.spelling, token.special)
+
+
+def _are_apart(before: Token, token: Token) -> bool:
+    """Whether no word goes on from one to the next, by what either spells or holds of the text."""
+    return _opens(token) or _closes(before) or opens(token.token, False) or closes(before.token, False)
 
 
 def _is_blank(token: Token) -> bool:

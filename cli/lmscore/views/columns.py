@@ -75,10 +75,12 @@ def words(words: Words, unit: Unit, most: int | None = None) -> Iterator[Column]
     yield Column("word", [shorten(spell_bytes(word.word.encode()), 200) for word in shown], wraps=True)
     yield _counts("tokens", [word.num_tokens for word in shown])
     yield Column(unit.heading, ["unscored" if nats is None else unit.figure(nats) for nats in logprobs], logprobs)
-    yield Column("prob", ["" if nats is None else probability(nats) for nats in logprobs], logprobs)
+    shares = ["" if nats is None else probability(nats) for nats in logprobs]
+    yield Column("prob", shares, logprobs, may_go=True)
     if words.corrected:
         corrections = [word.correction for word in shown]
-        yield Column("correction", ["" if nats is None else unit.signed(nats) for nats in corrections], corrections)
+        changes = ["" if nats is None else unit.signed(nats) for nats in corrections]
+        yield Column("correction", changes, corrections, may_go=True)
 
 
 def accuracy(corpus: Corpus, by: Measure) -> Iterator[Column]:

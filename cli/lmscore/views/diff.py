@@ -4,8 +4,8 @@ Orange is where the second is less likely, blue where it is more, a shade a bit.
 it takes, raised figures say so too.
 """
 
-import math
 from collections.abc import Iterator
+from itertools import accumulate
 
 from rich.console import Group, RenderableType
 from rich.style import Style
@@ -52,13 +52,12 @@ def _table(comparison: Comparison, page: Page) -> Table:
     if not page.narrow:
         table.add_column("so far", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    so_far = list[float]()
     decides = comparison.decides
-    for place in comparison.places:
-        so_far += [] if place.difference is None else [place.difference]
+    summed = accumulate(place.difference or 0.0 for place in comparison.places)
+    for place, so_far in zip(comparison.places, summed, strict=True):
         mark = ("←" if page.narrow else "← decides") if place is decides else ""
         changed = _change(place.difference, page, "unscored")
-        last = [] if page.narrow else [Line(page.unit.signed(math.fsum(so_far)) if so_far else "", "dim")]
+        last = [] if page.narrow else [Line(page.unit.signed(so_far), "dim")]
         index, tail = str(place.index), [changed, *last, Line(mark, "bold")]
         for ours, theirs in place.pairs():
             style = "" if place.same else "bold"

@@ -92,5 +92,5 @@ SEVERAL, MANY = 3.0, 20.0
 def _without(token: Token, score: Score, page: Page) -> str:
     if score.num_tokens == 1:
         return "nothing would be scored"
-    rest = math.fsum([*score.logprobs, -(token.logprob or 0.0)])
+    rest = (score.total_logprob or 0.0) - (token.logprob or 0.0)
     return f"the total would be {page.unit.figure(rest)} {page.unit.value}"

@@ -176,7 +176,7 @@ def _split(read: Iterable[Span]) -> Iterator[Line]:
         more = f" + {len(span.tokens) - FEW} more" if len(span.tokens) > FEW else ""
         yield Line(f"{shorten(span.seen.strip(), 40)} is {len(span.tokens)} tokens: {parts}{more}")
     if len(several) > FEW:
-        yield Line(f"{len(several) - FEW} more were read in several tokens; the table lists them.")
+        yield Line(f"{len(several) - FEW} more were read in several tokens (--view table lists them).")
 
 
 def _part(token: Token) -> str:

@@ -92,14 +92,16 @@ def word_notes(words: Words) -> Iterator[str]:
     """Which figure it is that stands beside a word, and where words are not what they seem."""
     if words.marks == "none":
         yield "Words as their tokens add up: none of this model's tokens holds a blank, and tells that a word is over."
-    elif not words.corrected:
-        yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
     elif words.marks == "end":
         yield "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
+    elif not words.corrected:
+        yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
     else:
         yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
     if words.marks == "blanks":
         yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
+    if words.end_context is not None:
+        yield f"The text fills the model's context: its end was read with the last {words.end_context} tokens in sight."
     if lost := words.num_unscored:
         yield f"{lost} without a figure: a token of theirs is unscored, or spells something else than the text."
     if any(UNSPACED.search(word.word) for word in words.items):
@@ -186,7 +188,7 @@ def _winner(comparison: Comparison) -> str:
         return f"no winner, since it is less than {' and '.join(dtypes)} can tell."
     which = f"the {SIDES[comparison.winner or 0]}"
     times = math.exp(min(abs(comparison.difference or 0.0), 700))
-    much = f"{times:,.3g} times as probable" if times < 1000 else "more probable"
+    much = f"{times:.3g} times as probable" if 1.005 <= times < 999.5 else "more probable"
     return f"the text is {much} under {which} model." if comparison.by == "bytes" else f"{which} is {much}."
 
 

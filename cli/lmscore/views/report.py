@@ -151,7 +151,6 @@ def _score_section(score: Score, unit: Unit) -> str:
         mean=None if score.mean_logprob is None else scale.surprisal(score.mean_logprob),
         highest=_highest(read),
         unscored=score.num_unscored,
-        unit=unit,
         tokens=_Table(_token_heads(unit), [_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]]),
         count=len(score.tokens),
         words=None if words is None else _table([_numbers(words), *columns.words(words, unit, MOST_ROWS)]),
@@ -214,7 +213,6 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         direction=_direction(comparison.second.text),
         told=_told([_place_told(place, unit) for place in places]),
         drawn=chart([None if place.difference is None else Unit.bits.of(place.difference) for place in places]),
-        unit=unit,
         table=_Table(
             _place_heads(unit), [_place_row(place, place is comparison.decides, unit) for place in places[:MOST_ROWS]]
         ),

@@ -46,6 +46,7 @@ def _words(score: Score) -> dict[str, Any]:
         "words": list(map(word_object, score.words.items)),
         "word_correction": score.words.corrected,
         "word_marks": score.words.marks,
+        "word_end_context": score.words.end_context,
     }
 
 
@@ -226,21 +227,26 @@ def holding_object(holding: Holding) -> dict[str, Any]:
 def write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
     """JSON Lines: one object a line, each written as it comes."""
     for item in objects:
-        line = json.dumps(item, ensure_ascii=False, allow_nan=False)
-        stream.write(ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
+        stream.write(_escaped(json.dumps(item, ensure_ascii=False, allow_nan=False)) + "\n")
         stream.flush()
 
 
-# What a terminal would act on or a reader take for the end of a line, and json.dumps leaves as it is: the second set of
-# controls, directions and joiners, line and paragraph separators. To a JSON reader the escapes are the same.
-ACTIVE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+def _escaped(line: str) -> str:
+    """A line in which nothing acts on a terminal. To a JSON reader the escapes are the same."""
+    return ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+# What a terminal would act on or a reader take for the end of a line: controls but tabs and line ends, directions and
+# joiners, line and paragraph separators.
+ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:
-    """A header and a line for each row, as CSV or (with a tab) TSV."""
+    """A header and a line for each row, as CSV or (with a tab) TSV: on a terminal escaped, else as texts stand."""
+    told = _escaped if stream.isatty() else str
     writer: Any = None
     # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
-    lines: Any = SimpleNamespace(write=lambda line: stream.write(line.removesuffix("\r\n") + "\n"))
+    lines: Any = SimpleNamespace(write=lambda line: stream.write(told(line.removesuffix("\r\n")) + "\n"))
     for row in rows:
         if writer is None:
             writer = csv.DictWriter(lines, list(row), delimiter=separator, lineterminator="\r\n")

@@ -23,12 +23,10 @@ class Span:
     Attributes:
         text: as it stands; empty for an end symbol. Never shown as it is: see `seen`.
         tokens: at least one; several where they share a character.
-        start: where it stands, in bytes.
     """
 
     text: str
     tokens: tuple[Token, ...]
-    start: int
 
     @property
     def logprob(self) -> float | None:
@@ -67,7 +65,7 @@ GONE = "∅"
 
 def running(text: str, tokens: Sequence[Token]) -> str:
     """A stretch of a text as it runs, in lines that may be shown, and the names of symbols that stand for no text."""
-    symbols = (legible(token.token) for token in tokens if not text or token.start == token.end)
+    symbols = (legible(token.token) for token in tokens if not text or (token.special and not token.bytes))
     return "".join([*broken(text), *symbols])
 
 
@@ -107,9 +105,9 @@ def spans(score: Score) -> Iterator[Span]:
     begin, reach, held = 0, 0, list[Token]()
     for token in score.tokens:
         if held and token.start >= reach and reach in edges and (reach > begin or not token.bytes):
-            yield Span(data[begin:reach].decode(), tuple(held), begin)
+            yield Span(data[begin:reach].decode(), tuple(held))
             begin, held = reach, []
         held.append(token)
         reach = max(reach, token.end)
     if held:
-        yield Span(data[begin:].decode(), tuple(held), begin)
+        yield Span(data[begin:].decode(), tuple(held))

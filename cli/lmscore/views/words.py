@@ -9,7 +9,7 @@ from rich.text import Text as Line
 from ..records import Words
 from . import columns
 from .remarks import word_notes
-from .table import MOST_ROWS, Page, add_columns, bare_table, colour
+from .table import MOST_ROWS, Page, add_columns, bare_table, colour, fitting
 
 
 def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
@@ -24,9 +24,11 @@ def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
 
 def _word_table(words: Words, page: Page) -> Table:
     table = bare_table(page)
-    cells = list(add_columns(table, list(columns.words(words, page.unit))))
+    fit = fitting(columns.words(words, page.unit), page.width - len(page.weakest) - 1)
+    cells = list(add_columns(table, fit))
     table.add_column("", no_wrap=True)
+    weakest = words.weakest
     for word, *row in zip(words.items, *cells, strict=True):
-        mark = Line(page.weakest if word is words.weakest else "", "bold")
+        mark = Line(page.weakest if word is weakest else "", "bold")
         table.add_row(*map(Line, row), mark, style=colour(word.logprob))
     return table
