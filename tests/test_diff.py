@@ -535,14 +535,14 @@ HEAT = by_words(
 
 def test_without_colours_raised_bits_say_the_difference() -> None:
     shown = printed(comparison_view(HEAT, Page(), table=False, heat=True), 80)
-    assert shown.splitlines()[0] == "So ∅⁺² keys is⁻⁷ here⁺²</s>⁻²"
+    assert shown.splitlines()[0] == "So ∅⁺³ keys⁻¹ is⁻⁷ here⁺³</s>⁻³"
     assert "⁻³ three bits less likely than in the first text" in shown
 
 
 def test_a_text_of_several_lines_runs_over_several_lines() -> None:
     ours, theirs = spelled(("a.\n", -1.0), ("c", -1.0)), spelled(("a.\n", -3.0), ("\\n", -1.0))
     shown = printed(comparison_view(by_words(ours, theirs), Page(), table=False, heat=True), 80)
-    assert shown.splitlines()[:2] == ["a.↵⁻²", "\\\\n"]
+    assert shown.splitlines()[:2] == ["a.↵⁻³", "\\\\n"]
 
 
 @pytest.mark.parametrize(("colors", "depth"), [("256", Depth.many), ("truecolor", Depth.full)])
@@ -552,7 +552,7 @@ def test_with_colours_the_background_says_the_difference(colors: str, depth: Dep
     assert ESCAPE.sub("", first).rstrip() == "So ∅ keys is here</s>"
     assert "⁻" not in shown and "bits  -8  -6  -4" in ESCAPE.sub("", shown)
     if colors == "truecolor":
-        less, more = (leanings()[8 + step] for step in (-7, 2))
+        less, more = (leanings()[8 + step] for step in (-7, 3))
         assert re.search(rf"\x1b\[[\d;]*48;2;{less.red};{less.green};{less.blue}mis\x1b", first)
         assert re.search(rf"\x1b\[[\d;]*48;2;{more.red};{more.green};{more.blue}mhere\x1b", first)
 

@@ -64,7 +64,7 @@ def explained(score: Score, count: int, page: Page | None = None) -> list[str]:
 
 
 def test_a_span_lies_on_the_colour_of_its_surprisal() -> None:
-    score = scored(("The", -0.5 * BIT), (" cat", -3.5 * BIT), (" sat", -99 * BIT))
+    score = scored(("The", -0.4 * BIT), (" cat", -3.4 * BIT), (" sat", -99 * BIT))
     out = seen(score, Depth.full).splitlines()[0]
     found = re.findall(r"38;2;([\d;]+)m\x1b\[48;2;([\d;]+)m([^\x1b]*)", out.replace("\x1b[1;4;", "\x1b["))
     found = found or re.findall(r"38;2;([\d;]+);48;2;([\d;]+)m([^\x1b]*)", out)
@@ -203,8 +203,8 @@ def test_the_weakest_are_explained_weakest_first() -> None:
     assert lines[4].split() == [
         *("expected", "␣w0", "0.3000", "␣w1", "0.1104", "␣w2", "0.0406", "␣w3", "0.0149", "␣w4", "0.0055")
     ]
-    assert lines[5].strip() == "the model  was unsure: as open as among 40 tokens"
-    assert lines[6].strip() == "without it the total would be -5.0000 nats"
+    assert lines[5].strip() == "the model  was unsure: as open as 40 equal choices"
+    assert lines[6].strip() == "without it the total of the others is -5.0000 nats"
     assert lines[7].startswith("2. ␣sat (#2)")
     assert lines[8].split() == ["after", "The", "cat"]
 
@@ -212,11 +212,11 @@ def test_the_weakest_are_explained_weakest_first() -> None:
 @pytest.mark.parametrize(
     ("entropy", "place", "words"),
     [
-        (0.1, 9, "was sure of something else: as open as among 1.1 tokens"),
-        (math.log(8), 9, "wavered between a few: as open as among 8.0 tokens"),
-        (math.log(2000), 9, "was unsure: as open as among 2,000 tokens"),
-        (0.1, 1, "expected just this: as open as among 1.1 tokens"),
-        (math.log(30), 1, "was unsure, and expected this most: as open as among 30 tokens"),
+        (0.1, 9, "was sure of something else: as open as 1.1 equal choices"),
+        (math.log(8), 9, "wavered between a few: as open as 8.0 equal choices"),
+        (math.log(2000), 9, "was unsure: as open as 2,000 equal choices"),
+        (0.1, 1, "expected just this: as open as 1.1 equal choices"),
+        (math.log(30), 1, "was unsure, and expected this most: as open as 30 equal choices"),
     ],
 )
 def test_how_sure_the_model_was_in_words(entropy: float, place: int, words: str) -> None:
@@ -232,14 +232,14 @@ def test_the_token_itself_is_marked_among_those_expected() -> None:
 def test_fewer_tokens_than_are_to_be_explained() -> None:
     lines = explained(scored(("a", None), ("b", -1.0)), 5)
     assert lines[1] == "The weakest token, all that were scored:"
-    assert lines[-1].strip() == "without it nothing would be scored"
+    assert lines[-1].strip() == "without it there is no other"
     assert explained(scored(("a", None)), 5) == []
 
 
 def test_bits_are_explained_in_bits() -> None:
     lines = explained(scored(("a", -BIT), ("b", -2 * BIT)), 1, Page(unit=Unit.bits))
     assert "1. b (#1): -2.0000 bits" in lines[2]
-    assert lines[-1].strip() == "without it the total would be -1.0000 bits"
+    assert lines[-1].strip() == "without it the total of the others is -1.0000 bits"
 
 
 def test_what_came_before_is_the_end_of_context_and_text_and_does_not_act() -> None:
@@ -258,7 +258,7 @@ def test_explaining_reads_out_what_it_needs_and_the_table_shows_what_was_asked(c
     plain = cli("score", "The cat sat").out
     told = cli("score", "The cat sat", "--explain", "2").out
     assert told.startswith(plain.split("total")[0])
-    assert "rank" in told and "as open as among" in told and "entropy" not in told
+    assert "rank" in told and "equal choices" in told and "entropy" not in told
     assert len(re.search(r"expected(.*?)the model", told, re.DOTALL)[1].split()) >= 10  # type: ignore[index]
     both = cli("score", "The cat sat", "--explain", "1", "--top", "2", "--entropy").out
     assert both.count("entropy") == 1
@@ -267,8 +267,8 @@ def test_explaining_reads_out_what_it_needs_and_the_table_shows_what_was_asked(c
         == cli("score", "The cat sat", "--top", "2", "--entropy").out.split("total")[0] + "\n"
     )
     bare = cli("score", "The cat sat", "--explain", "1", "--no-tokens").out
-    assert "as open as among" in bare and "surprisal" not in bare
-    assert "as open as among" in cli("score", "The cat sat", "--explain", "1", "--view", "heat").out
+    assert "equal choices" in bare and "surprisal" not in bare
+    assert "equal choices" in cli("score", "The cat sat", "--explain", "1", "--view", "heat").out
 
 
 @pytest.mark.parametrize("view", ["table", "heat", "both"])
@@ -304,8 +304,8 @@ def test_candidates_are_mapped_in_order_and_parted_from_the_first() -> None:
     lines = printed(Group(*heat.ranking_map(rank(candidates, [0, 1, 2], "sum"), Page())), 80)
     assert [line.rstrip() for line in lines[:3]] == [
         "1  -2.000  «a»¹ b¹",
-        "2 -10.000  a¹▸ «c»¹²",
-        "3 -22.000  a¹ b¹▸ «d»²⁸",
+        "2 -10.000  a¹▸ «c»¹³",
+        "3 -22.000  a¹ b¹▸ «d»²⁹",
     ]
     assert any(line.startswith("▸ is where a candidate first differs") for line in lines)
     shorter = rank([candidates[2], scored((" a", -50.0))], [0, 1], "sum")

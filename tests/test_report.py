@@ -335,7 +335,7 @@ def test_a_stretch_of_several_tokens_tells_of_each() -> None:
     assert [one.text for one in root.find(of="heat")[0].find("span")] == ["a", FAMILY, "!"]
     assert [(said, len(tokens)) for said, tokens in told(root)] == [
         ("the weakest, 14.3% of the total", 1),
-        ("5 tokens", 5),
+        ("5 tokens, together -5.0000 nats", 5),
         ("", 1),
     ]
 
@@ -351,9 +351,16 @@ def test_a_text_runs_as_its_first_letter_does(text: str, runs: str) -> None:
         assert root.find(of="heat")[0].attributes["dir"] == runs
 
 
+def test_a_name_that_runs_from_right_to_left_stands_apart() -> None:
+    root = of_scores(scored((" שָׁלוֹם אב", -2.0), ("x", -1.0)))
+    note = next(one for one in root.find(of="note") if "weakest" in one.text)
+    assert [one.text for one in note.find("bdi")] == ["שָׁלוֹם", "אב"]
+    assert note.text.startswith("The weakest token is ␣שָׁלוֹם␣אב (#0): -2.0000 nats")
+
+
 def test_what_is_unscored_is_said_and_is_no_nought() -> None:
     root = of_scores(scored(("The", None), (" cat", -2.0)))
-    assert [one.attributes["class"] for one in root.find(of="heat")[0].find("span")] == ["u", "s2 weakest"]
+    assert [one.attributes["class"] for one in root.find(of="heat")[0].find("span")] == ["u", "s3 weakest"]
     assert told(root)[0][1][0][2] == ["120000", "unscored", "", "", ""]
     assert [row[3] for row in rows(root.find("table")[0])] == ["unscored", "-2.0000"]
     assert [bar.attributes["x"] for bar in root.find(of="plot")[0].find("rect")] == ["1"]
@@ -526,16 +533,16 @@ def test_two_texts_side_by_side() -> None:
     assert heat.text == "So ∅ keys is here</s>"
     assert [one.attributes["class"] for one in heat.find("span")] == [
         "same",
-        "p2 other",
-        "same",
+        "p3 other",
+        "m1",
         "m7 other",
-        "p2",
-        "m2 other",
+        "p3",
+        "m3 other",
     ]
     table = rows(root.find("table")[0])
     assert [row[1::2][:2] for row in table][:4] == [
         ["So", "So"],
-        ["␣old", "nothing"],
+        ["␣old", ""],
         ["␣keys", "␣keys"],
         ["␣are", "␣is"],
     ]

@@ -199,10 +199,43 @@ def test_a_screen_reader_is_told_what_it_is_at(look: Looking) -> None:
 
 def test_tapping_on_a_phone(look: Looking) -> None:
     tab = look(of_scores(SHORT), viewport=PHONE, has_touch=True, is_mobile=True)
+    assert told(tab).evaluate("e => getComputedStyle(e).position") == "static", "the hint covers nothing"
     stretches(tab).nth(1).tap()
     expect(told(tab).locator("h3")).to_have_text("␣b")
     box = told(tab).bounding_box()
     assert box and box["y"] >= 0 and box["y"] + box["height"] <= PHONE["height"] + 1, "it is in sight"
+    told(tab).tap()
+    expect(told(tab).locator("h3")).to_have_text("␣b")
+    tab.locator("figcaption").tap()
+    expect(told(tab)).to_contain_text("Point at a token")
+
+
+def test_escape_puts_the_box_away_and_keys_go_on_from_there(look: Looking) -> None:
+    tab = look(of_scores(SHORT))
+    stretches(tab).nth(1).click()
+    assert press(tab, "Escape") == " b"
+    expect(told(tab)).to_contain_text("Point at a token")
+    assert tab.locator(".lit").count() == 0 and tab.locator(".heat [tabindex]").count() == 1
+    assert press(tab, "ArrowRight") == " c"
+    expect(told(tab).locator("h3")).to_have_text("␣c")
+    assert tab.locator(".heat [tabindex]").count() == 1
+
+
+def test_a_name_from_right_to_left_does_not_turn_a_sentence_around(look: Looking) -> None:
+    tab = look(of_scores(scored((" مرحبا", -9.0), (" x", -1.0))))
+    note = tab.locator(".note", has_text="The weakest token is")
+    places = note.evaluate(PLACES)
+    assert places == sorted(places), "each word stands to the right of the one before it"
+
+
+PLACES = """
+    note => [...note.childNodes].map((node) => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return [...range.getClientRects()].filter((one) => one.top < note.getBoundingClientRect().top + 20)[0].left;
+    })
+"""
+"""Where the parts of a sentence begin that stand in its first line."""
 
 
 def column(tab: Page, at: int) -> list[str]:
@@ -246,19 +279,19 @@ def test_figures_stand_in_for_colours(look: Looking) -> None:
 
     assert behind() == ["none"] * 3
     tab.get_by_role("checkbox").check()
-    assert behind() == ['"1"', '"2"', '"12"']
+    assert behind() == ['"1"', '"3"', '"13"']
     tab.get_by_role("checkbox").uncheck()
     tab.emulate_media(media="print")
-    assert behind() == ['"1"', '"2"', '"12"']
+    assert behind() == ['"1"', '"3"', '"13"']
     tab.emulate_media(media="screen", forced_colors="active")
-    assert behind() == ['"1"', '"2"', '"12"']
+    assert behind() == ['"1"', '"3"', '"13"']
 
 
 def test_differences_have_signs(look: Looking) -> None:
     tab = look(report.of_comparison(HEAT, Unit.nats, "lmscore diff"))
     tab.get_by_role("checkbox").check()
     behind = [one.evaluate("e => getComputedStyle(e, '::after').content") for one in stretches(tab).all()]
-    assert behind == ["none", '"+2"', "none", '"−7"', '"+2"', '"−2"']
+    assert behind == ["none", '"+3"', '"−1"', '"−7"', '"+3"', '"−3"']
     stretches(tab).nth(3).hover()
     expect(told(tab)).to_contain_text("difference -5.0000 nats")
     assert told(tab).locator("h3").all_inner_texts() == ["first: ␣are", "second: ␣is"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lmscore import __version__, files, interrupt
-from lmscore.terminal import progress
+from lmscore.terminal import command, progress
 
 from .cli import Cli, process, shell
 
@@ -31,6 +31,29 @@ def lines(tmp_path: Path) -> Path:
     path = tmp_path / "lines.txt"
     path.write_text("".join(f"The quick brown fox jumps over dog number {i}.\n" for i in range(1200)))
     return path
+
+
+@posix
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "two words",
+        "it's",
+        "a\nb\tc\\n",
+        "\x1b[31m'",
+        "\u202e\u200b日本 é",
+        "\U000e0001x",
+        "\u0085",
+        os.fsdecode(b"\xff\xc2"),
+    ],
+)
+def test_the_command_that_a_page_names_is_read_again_by_bash(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["lmscore", "score", word])
+    assert command().isprintable()
+    script = ["bash", "-c", f"lmscore() {{ printf '%s\\0' \"$@\"; }}; {command()}"]
+    read = subprocess.run(script, capture_output=True, env=os.environ | {"LC_ALL": "C.UTF-8"}, check=True).stdout
+    assert [*map(os.fsdecode, read.split(b"\0"))] == ["score", word, ""]
 
 
 @posix

@@ -242,6 +242,13 @@ def test_a_token_of_nothing_but_the_added_space_is_scored_with_the_text() -> Non
     assert tokenizer.tokenize(Text("a", "\n"), Reading()).context == (first.id, second.id)
 
 
+def test_the_space_that_is_added_behind_a_symbol_takes_no_bytes_from_the_next_token() -> None:
+    text = "</s>한국 cat"
+    pieces = REVERSIBLE["prefix space"].tokenize(Text(text), Reading(parse_special=True)).pieces
+    assert (pieces[1].bytes, pieces[1].spelling) == (b"", " ")
+    assert b"".join(piece.bytes for piece in pieces) == text.encode()
+
+
 def test_a_template_that_adds_symbols_never_makes_two(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     plain = open_scorer(str(folder_of("llama"))).score("The cat sat", "On the mat ")
     shutil.copytree(folder_of("llama"), tmp_path / "model")

@@ -271,6 +271,8 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
+    if not path:
+        raise LmscoreError("cannot write a file with an empty name; name one")
     place = Path(path).resolve()  # a link keeps pointing where it does: what it points to is replaced
     if place.is_dir():
         raise LmscoreError(f"cannot write {path}: it is a folder; name a file")

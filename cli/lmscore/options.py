@@ -329,7 +329,9 @@ RankOpt = Annotated[bool, typer.Option("--rank", help="Each token's rank in JSON
 EntropyOpt = Annotated[
     bool, typer.Option("--entropy", help="How open the model was at each place (entropy).", **_OUT, **_FLAG)
 ]
-WordsOpt = Annotated[bool, typer.Option("--words", help="Words as well as tokens.", **_OUT, **_FLAG)]
+WordsOpt = Annotated[
+    bool, typer.Option("--words", help="Words as well as tokens; in CSV instead of them.", **_OUT, **_FLAG)
+]
 NestedWordsOpt = Annotated[
     bool, typer.Option("--words", help="Add each text's words, as a list (not in CSV).", **_COLUMN_FLAG)
 ]

@@ -390,7 +390,7 @@ class Scorer:
     ) -> Words:
         """The text's words; corrected if it is known how probable one begins behind the text."""
         openings, marks = None, self._tokenizer.marks
-        if behind is not None and marks != "none":
+        if behind is not None and marks in ("beginning", "blanks"):  # else nothing is open, or nothing tells
             unscored = [None] * (len(tokens) - len(found.readouts))
             context = prepared.tokenized.context
             within = bool(context) and not self._tokenizer.closes(context[-1])

@@ -139,7 +139,7 @@ def _ranking_view(style: Style, ranking: Ranking, page: "table.Page") -> "Render
         return table.ranking_view(ranking, page, style.top)
     heated = heat.ranking_map(ranking, page, style.top)
     if style.view is opt.View.heat:
-        return table.ranking_frame(ranking, style.top, heated)
+        return table.ranking_frame(ranking, page, style.top, heated)
     return table.ranking_view(ranking, page, style.top, ("", *heated))
 
 

@@ -214,8 +214,25 @@ class _Notices(logging.Handler):
 
 
 def command() -> str:
-    """The command line as it was typed, more or less: quoted so that a shell reads it the same."""
-    return shlex.join([PACKAGE, *sys.argv[1:]])
+    """The command line, quoted so that a shell reads it the same (bash, where it holds what cannot be seen)."""
+    return " ".join(map(_quoted, [PACKAGE, *sys.argv[1:]]))
+
+
+def _quoted(word: str) -> str:
+    if glyphs.spell_line(word) == word:
+        return shlex.quote(word)
+    return f"$'{''.join(map(_spelled_for_bash, word))}'"
+
+
+def _spelled_for_bash(char: str) -> str:
+    code = ord(char)
+    if char in "\\'":
+        return f"\\{char}"
+    if glyphs.spell_line(char) == char:
+        return char
+    if code < 0x80 or 0xDC80 <= code <= 0xDCFF:  # a byte; those that were no valid UTF-8 come as surrogates
+        return f"\\x{code & 0xFF:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def say(kind: str, what: str) -> None:

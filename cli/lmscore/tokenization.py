@@ -262,7 +262,8 @@ class Tokenizer:
         known = self._spellings.get(id)
         if known is None:
             token = self._backend.id_to_token(id) or ""
-            known = self._spellings[id] = token.encode() if id in self._added else self._spell(token)
+            stands_for_text = id not in self._added or id == self._unknown
+            known = self._spellings[id] = self._spell(token) if stands_for_text else token.encode()
         return known
 
     @cached_property
@@ -361,7 +362,9 @@ def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) 
     at = 0
     for own, (first, last), after in zip(spelled, offsets, following, strict=False):
         start, end = at, at + len(own)
-        if end > before[last] or not data.startswith(own, at):
+        if own.isspace() and first == after and not data.startswith(own, at):
+            end = start  # a blank that was put before the next one
+        elif end > before[last] or not data.startswith(own, at):
             merged = sum(1 for _ in takewhile(unicodedata.combining, text[last:after]))  # marks it was composed with
             start, end = min(at, before[first]), max(at, before[last + merged])
         yield start, end

@@ -79,9 +79,9 @@ def _openness(token: Token, entropy: float) -> str:
         sure = "wavered between a few" if choices < MANY else "was unsure"
         sure += ", and expected this most" if token.rank == 1 else ""
     return (
-        f"{sure}: as open as among {choices:.1f} tokens"
+        f"{sure}: as open as {choices:.1f} equal choices"
         if choices < 10
-        else f"{sure}: as open as among {choices:,.0f} tokens"
+        else f"{sure}: as open as {choices:,.0f} equal choices"
     )
 
 
@@ -91,6 +91,6 @@ SEVERAL, MANY = 3.0, 20.0
 
 def _without(token: Token, score: Score, page: Page) -> str:
     if score.num_tokens == 1:
-        return "nothing would be scored"
+        return "there is no other"
     rest = (score.total_logprob or 0.0) - (token.logprob or 0.0)
-    return f"the total would be {page.unit.figure(rest)} {page.unit.value}"
+    return f"the total of the others is {page.unit.figure(rest)} {page.unit.value}"

@@ -95,15 +95,16 @@ def word_notes(words: Words) -> Iterator[str]:
     elif words.marks == "end":
         yield "Words as their tokens add up: this model's tokens say where a word ends, so nothing is left to correct."
     elif not words.corrected:
-        yield "Words as their tokens add up: that a word is over is not in its probability (--word-correction on)."
+        yield "Words as their tokens add up: that a word ends there is not in its figure (--word-correction on)."
     else:
-        yield "Words corrected: that a word is over, as the next token shows, is in its own probability."
+        yield "Words corrected: each figure includes that its word ends there, which its tokens alone leave open."
     if words.marks == "blanks":
         yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
     if words.end_context is not None:
         yield f"The text fills the model's context: its end was read with the last {words.end_context} tokens in sight."
     if lost := words.num_unscored:
-        yield f"{lost} without a figure: a token of theirs is unscored, or spells something else than the text."
+        words_are = "word is" if lost == 1 else "words are"
+        yield f"{lost} {words_are} without a figure: a token there is unscored, or spells something else than the text."
     if any(UNSPACED.search(word.word) for word in words.items):
         yield "A script without blanks between words: what stands here as a word may be several."
 
@@ -124,8 +125,10 @@ def no_winner(ranking: Ranking) -> Iterator[str]:
         )
 
 
-def ranking_notes(ranking: Ranking) -> Iterator[str]:
+def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:
     """What to know of a ranking besides."""
+    if unit is not Unit.nats:
+        yield f"Figures in {unit.value}."
     if not ranking.tied and any(candidate.tied for candidate in ranking.candidates):
         yield "= marks candidates that are closer than the arithmetic can tell apart, in input order."
     for winner in ranking.candidates:
@@ -163,9 +166,10 @@ def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
         yield f"difference {unit.signed(difference)} {unit.value}: {_winner(comparison)}"
         if comparison.by == "words" and comparison.at_same is not None and not all(p.same for p in comparison.places):
             other = math.fsum((difference, -comparison.at_same))
+            since = "" if other == difference else ", since other words stand before them"
             yield (
                 f"{unit.signed(other)} of it where the words differ, {unit.signed(comparison.at_same)} at words that "
-                "both have, since other words stand before them."
+                f"both have{since}."
             )
         if (place := comparison.decides) is not None:
             yield f"It is decided at {_named(place, unit)}."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jinja2
+import regex
 from markupsafe import Markup
 
 from .. import __version__
@@ -149,6 +150,7 @@ def _score_section(score: Score, unit: Unit) -> str:
         told=_told([_span_told(span, score, unit) for span in read]),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read]),
         mean=None if score.mean_logprob is None else scale.surprisal(score.mean_logprob),
+        several=any(len(span.tokens) > 1 for span in read),
         highest=_highest(read),
         unscored=score.num_unscored,
         tokens=_Table(_token_heads(unit), [_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]]),
@@ -171,7 +173,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
         name=f"{len(ranking.candidates):,} candidates" if ranking.tied else _named(scores[0].text),
         by=remarks.MEASURES[ranking.by],
         context=_named(ranking.context or "", 1000),
-        notes=[*remarks.no_winner(ranking), *remarks.ranking_notes(ranking)],
+        notes=[*_won(ranking), *remarks.no_winner(ranking), *remarks.ranking_notes(ranking, unit)],
         table=_table(columns.ranking(ranking.by, unit, shown)),
         winner=None if ranking.tied else 0,
         hidden=len(ranking.candidates) - len(shown),
@@ -192,6 +194,11 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
         ),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read[0]]),
     )
+
+
+def _won(ranking: Ranking) -> Iterator[str]:
+    if not ranking.tied:
+        yield f"The winner, by {remarks.MEASURES[ranking.by]}, of {len(ranking.candidates):,}."
 
 
 def _comparison_section(comparison: Comparison, unit: Unit) -> str:
@@ -302,7 +309,8 @@ def _span_told(span: Span, score: Score, unit: Unit) -> list[Any]:
     if score.weakest_share is not None and any(map(score.is_weakest, span.tokens)):
         said.append(f"the weakest, {remarks.share(score.weakest_share)} of the total")
     if len(span.tokens) > 1:
-        said.append(f"{len(span.tokens)} tokens")
+        together = "" if span.logprob is None else f", together {unit.figure(span.logprob)} {unit.value}"
+        said.append(f"{len(span.tokens)} tokens{together}")
     if span.tokens[0].straddles:
         said.append("also holds the end of the context")
     return ["; ".join(said), [_token_told(token, unit) for token in span.tokens]]
@@ -424,7 +432,8 @@ def _place_row(place: Place, decides: bool, unit: Unit) -> list[_Cell]:
     cells = [_Cell(str(place.index), place.index)]
     for stretch in (place.first, place.second):
         several = f" ({len(stretch.tokens)} tokens)" if len(stretch.tokens) > 1 else ""
-        cells += [_Cell(remarks.stretch_seen(stretch) + several), _figure(stretch.logprob, unit, "unscored")]
+        cell = _Cell(remarks.stretch_seen(stretch) + several)
+        cells += [cell, _figure(stretch.logprob, unit, "unscored")] if stretch.tokens else [_Cell(""), _Cell("")]
     if place.difference is None:
         return [*cells, _Cell("unscored")]
     part = min(abs(Unit.bits.of(place.difference)) / scale.LEANS, 1.0)
@@ -442,7 +451,14 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment.filters["isolated"] = _isolated
     return environment
+
+
+def _isolated(line: str) -> Markup:
+    """A sentence of ours in which names that run from right to left do not turn around what stands beside them."""
+    parts = regex.split(r"((?:[\p{bc=R}\p{bc=AL}]\p{bc=NSM}*)+)", line)
+    return Markup("").join(Markup("<bdi>{}</bdi>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _render(page: str, **held: Any) -> str:
@@ -462,10 +478,15 @@ def _style() -> Markup:
     """
     heat, leanings = scale.shades(), scale.leanings()
     more, less = leanings[scale.LEANS + 1 :], leanings[: scale.LEANS][::-1]
+    scales = (
+        (_steps(), heat),
+        ([(f"+{step}", f"p{step}") for step in COUNTED], more),
+        ([(f"−{step}", f"m{step}") for step in COUNTED], less),
+    )
     shades = [
-        (f"{scale_name}{number}", shade, turned)
-        for scale_name, numbers, row in (("s", range(len(heat)), heat), ("p", COUNTED, more), ("m", COUNTED, less))
-        for number, shade, turned in zip(numbers, row, reversed(row), strict=True)
+        (name, figure, shade, turned)
+        for steps, row in scales
+        for (figure, name), shade, turned in zip(steps, row, reversed(row), strict=True)
     ]
     return Markup(_environment().get_template("report.css.jinja").render(shades=shades))
 

@@ -168,15 +168,17 @@ def ranking_view(
     ranking: Ranking, page: Page, top: int | None = None, more: Iterable[RenderableType] = ()
 ) -> RenderableType:
     """Candidates in order of place, then `more`, and below what to make of it."""
-    return ranking_frame(ranking, top, (_ranking_table(ranking, ranking.upto(top), page), *more))
+    return ranking_frame(ranking, page, top, (_ranking_table(ranking, ranking.upto(top), page), *more))
 
 
-def ranking_frame(ranking: Ranking, top: int | None, views: Iterable[RenderableType]) -> RenderableType:
+def ranking_frame(ranking: Ranking, page: Page, top: int | None, views: Iterable[RenderableType]) -> RenderableType:
     """Views of a ranking between what stands before all candidates and what to make of them."""
     context = [context_line(ranking.context)] if ranking.context else []
     hidden = len(ranking.candidates) - len(ranking.upto(top))
     left_out = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
-    return Group(*context, *views, *left_out, *_verdict(ranking), provenance(ranking.candidates[0].score.model))
+    return Group(
+        *context, *views, *left_out, *_verdict(ranking, page.unit), provenance(ranking.candidates[0].score.model)
+    )
 
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
@@ -215,9 +217,9 @@ def _width(column: Column) -> int:
     return min(widest, ENOUGH) if column.wraps else widest
 
 
-def _verdict(ranking: Ranking) -> Iterator[Line]:
+def _verdict(ranking: Ranking, unit: Unit) -> Iterator[Line]:
     yield from (Line(line, "bold") for line in remarks.no_winner(ranking))
-    yield from map(Line, remarks.ranking_notes(ranking))
+    yield from map(Line, remarks.ranking_notes(ranking, unit))
 
 
 def holdings_view(holdings: Sequence[Holding], cache: Path) -> RenderableType:

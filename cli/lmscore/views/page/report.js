@@ -54,8 +54,10 @@ document.querySelectorAll(".reading").forEach((reading, number) => {
   const spans = [...reading.querySelectorAll(".heat > span")];
   const places = new Map(spans.map((span, at) => [span, at]));
   const panel = reading.querySelector(".told");
+  const hint = [...panel.childNodes];
   let lit = -1; // the stretch that the panel tells of
   let kept = -1; // the one it goes back to: chosen by tap or key
+  let stop = 0; // the one that Tab leads to
 
   const tell = (at) => {
     if (at === lit) return;
@@ -67,8 +69,15 @@ document.querySelectorAll(".reading").forEach((reading, number) => {
     panel.scrollTop = 0;
   };
 
+  const forget = () => {
+    spans[lit]?.classList.remove("lit");
+    lit = kept = -1;
+    panel.replaceChildren(...hint);
+  };
+
   const reachable = (at) => {
-    for (const name of ["tabindex", "role", "aria-describedby"]) spans[Math.max(kept, 0)].removeAttribute(name);
+    for (const name of ["tabindex", "role", "aria-describedby"]) spans[stop].removeAttribute(name);
+    stop = at;
     spans[at].setAttribute("tabindex", "0");
     spans[at].setAttribute("role", "button");
     spans[at].setAttribute("aria-describedby", panel.id);
@@ -97,12 +106,14 @@ document.querySelectorAll(".reading").forEach((reading, number) => {
   reading.addEventListener("click", (event) => {
     const at = pointed(event.target);
     if (at !== undefined) choose(at);
+    else if (!panel.contains(event.target) && !event.target.closest("label")) forget();
   });
   reading.addEventListener("focusin", (event) => {
     const at = places.get(event.target);
     if (at !== undefined && at !== kept) choose(at);
   });
   reading.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") forget();
     const at = places.get(event.target);
     if (at === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     const onwards = getComputedStyle(event.target.parentElement).direction === "rtl" ? -1 : 1;
