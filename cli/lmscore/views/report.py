@@ -198,7 +198,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
 
 def _won(ranking: Ranking) -> Iterator[str]:
     if not ranking.tied:
-        yield f"The winner, by {remarks.MEASURES[ranking.by]}, of {len(ranking.candidates):,}."
+        yield f"The winner of {len(ranking.candidates):,}, by {remarks.MEASURES[ranking.by]}."
 
 
 def _comparison_section(comparison: Comparison, unit: Unit) -> str:
