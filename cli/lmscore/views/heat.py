@@ -17,7 +17,7 @@ from rich.text import Text as Line
 from ..records import Ranking, Score, Token
 from . import columns, scale
 from .glyphs import raised, shorten
-from .remarks import token_seen
+from .remarks import ACROSS, token_seen
 from .scale import Depth
 from .spans import BREAK, DIFFERS, STRADDLES, Span, broken, parting, spans
 from .table import Page
@@ -60,7 +60,7 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
     if len(shown) > 1:
         yield Line(f"{DIFFERS} is where a candidate first differs from the one in the first line.")
     if any(token.straddles for candidate in shown for token in candidate.score.tokens[:1]):
-        yield Line(f"{STRADDLES} stands before a token that also holds the end of the context.")
+        yield Line(f"{STRADDLES} stands before a token that {ACROSS}.")
     yield from _unscored(any(candidate.score.num_unscored for candidate in shown), page, context=False)
     yield from _split(span for own in read for span in own)
 

@@ -17,6 +17,9 @@ from .units import Unit
 LIKELIEST = 5
 """So many of the tokens that were expected are named, where they are."""
 
+ACROSS = "also holds the end of the context"
+"""Said of a token that begins in the context."""
+
 MEASURES: dict[Measure, str] = {"sum": "total", "mean": "mean per token", "byte": "mean per byte", "pmi": "pmi"}
 
 
@@ -74,7 +77,7 @@ def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
             f"{unit.figure(weakest.logprob)} {unit.value}, probability {probability(weakest.logprob)}{part}."
         )
     if any(token.straddles for token in score.tokens):
-        yield f"A token marked {straddles} also holds the end of the context; it is scored with the text."
+        yield f"A token marked {straddles} {ACROSS}; it is scored with the text."
     yield from cut(score)
 
 
@@ -123,6 +126,12 @@ def no_winner(ranking: Ranking) -> Iterator[str]:
             f"No winner by {MEASURES[ranking.by]}: the first {len(first)} are closer than "
             f"{first[0].score.model.dtype} can tell apart (marked =, in input order)."
         )
+
+
+def hidden(ranking: Ranking, top: int | None) -> Iterator[str]:
+    """Says how many candidates are not shown, if only the first places are."""
+    if left_out := len(ranking.candidates) - len(ranking.upto(top)):
+        yield f"{left_out:,} more not shown (--top)"
 
 
 def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:

@@ -31,7 +31,7 @@ from .units import Unit
 MOST_ROWS = 1000
 """Of a table of tokens. A longer one would make the page slow, and is told by the text itself."""
 
-PAGES = Path(__file__).parent / "page"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def of_scores(scores: Iterable[Score], stream: TextIO, unit: Unit, command: str) -> Iterator[Score]:
@@ -176,7 +176,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
         notes=[*_won(ranking), *remarks.no_winner(ranking), *remarks.ranking_notes(ranking, unit)],
         table=_table(columns.ranking(ranking.by, unit, shown)),
         winner=None if ranking.tied else 0,
-        hidden=len(ranking.candidates) - len(shown),
+        hidden=list(remarks.hidden(ranking, top)),
         steps=_steps(),
         maps=[
             {
@@ -187,13 +187,33 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
             }
             for candidate, score, own in zip(shown, scores, read, strict=True)
         ],
-        straddles=any(token.straddles for score in scores for token in score.tokens[:1]),
+        signs=list(_ranking_signs(scores)),
         unscored=any(score.num_unscored for score in scores),
         told=_told(
             [_span_told(span, score, unit) for score, own in zip(scores, read, strict=True) for span in own],
         ),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read[0]]),
     )
+
+
+def _ranking_signs(scores: Sequence[Score]) -> Iterator[str]:
+    """What the signs in candidates' maps mean."""
+    yield "underlined: each candidate's weakest token"
+    if len(scores) > 1:
+        yield f"{DIFFERS} where it first differs from the first"
+    if any(token.straddles for score in scores for token in score.tokens[:1]):
+        yield f"{STRADDLES} the next token {remarks.ACROSS}"
+
+
+def _comparison_signs(comparison: Comparison) -> Iterator[str]:
+    """What colours and signs in the map of a comparison mean."""
+    models = comparison.by == "bytes"
+    yield f"less or more likely {'under the second model' if models else 'than in the first text'}"
+    yield f"{scale.LEANS} for more than that"
+    if not models:
+        yield "underlined: other words"
+    if any(not place.second.tokens for place in comparison.places):
+        yield f"{GONE} words that only the first has"
 
 
 def _won(ranking: Ranking) -> Iterator[str]:
@@ -214,7 +234,7 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         sides=list(remarks.side_figures(comparison, unit)),
         notes=list(remarks.comparison_notes(comparison, unit)),
         steps=[(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)],
-        gone=GONE if any(not place.second.tokens for place in places) else None,
+        signs=list(_comparison_signs(comparison)),
         unscored=len(comparison.compared) < len(places),
         map=list(map(_compared, places)),
         direction=_direction(comparison.second.text),
@@ -312,7 +332,7 @@ def _span_told(span: Span, score: Score, unit: Unit) -> list[Any]:
         together = "" if span.logprob is None else f", together {unit.figure(span.logprob)} {unit.value}"
         said.append(f"{len(span.tokens)} tokens{together}")
     if span.tokens[0].straddles:
-        said.append("also holds the end of the context")
+        said.append(remarks.ACROSS)
     return ["; ".join(said), [_token_told(token, unit) for token in span.tokens]]
 
 
@@ -444,7 +464,7 @@ def _place_row(place: Place, decides: bool, unit: Unit) -> list[_Cell]:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -467,7 +487,7 @@ def _render(page: str, **held: Any) -> str:
 
 @cache
 def _script() -> Markup:
-    return Markup((PAGES / "report.js").read_text(encoding="utf-8"))
+    return Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
 
 
 @cache

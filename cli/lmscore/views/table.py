@@ -174,8 +174,7 @@ def ranking_view(
 def ranking_frame(ranking: Ranking, page: Page, top: int | None, views: Iterable[RenderableType]) -> RenderableType:
     """Views of a ranking between what stands before all candidates and what to make of them."""
     context = [context_line(ranking.context)] if ranking.context else []
-    hidden = len(ranking.candidates) - len(ranking.upto(top))
-    left_out = [Line(f"{hidden} more not shown (--top)", "dim")] if hidden else []
+    left_out = (Line(line, "dim") for line in remarks.hidden(ranking, top))
     return Group(
         *context, *views, *left_out, *_verdict(ranking, page.unit), provenance(ranking.candidates[0].score.model)
     )
