@@ -574,6 +574,15 @@ def test_one_text_under_two_models(cli: Cli, tmp_path: Path, folder_of: Callable
     assert sum(expected) == sum(side["num_tokens"] for side in record["sides"]), "each with what was expected"
 
 
+def test_what_is_the_same_on_both_sides_is_told_once() -> None:
+    root = page(
+        report.of_comparison(
+            by_words(scored(("a", -1.0), (" b", -2.0)), scored(("a", -1.0), (" b", -3.0))), Unit.nats, ""
+        )
+    )
+    assert [[side for side, *_ in tokens] for _, tokens in told(root)] == [["both: "], ["first: ", "second: "]]
+
+
 # A dataset
 
 

@@ -219,6 +219,9 @@ def test_escape_puts_the_box_away_and_keys_go_on_from_there(look: Looking) -> No
     assert press(tab, "ArrowRight") == " c"
     expect(told(tab).locator("h3")).to_have_text("␣c")
     assert tab.locator(".heat [tabindex]").count() == 1
+    tab.locator("summary").focus()
+    press(tab, "Escape")
+    expect(told(tab)).to_contain_text("Point at a token")
 
 
 def test_a_name_from_right_to_left_does_not_turn_a_sentence_around(look: Looking) -> None:
@@ -294,6 +297,8 @@ def test_differences_have_signs(look: Looking) -> None:
     assert behind == ["none", '"+3"', '"−1"', '"−7"', '"+3"', '"−3"']
     stretches(tab).nth(3).hover()
     expect(told(tab)).to_contain_text("difference -5.0000 nats")
+    bars = [bar.evaluate("e => getComputedStyle(e).fill") for bar in tab.locator(".plot rect").all()]
+    assert len(set(bars)) == 2, "one colour for less, one for more"
     assert told(tab).locator("h3").all_inner_texts() == ["first: ␣are", "second: ␣is"]
 
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from tokenizers import decoders, normalizers, pre_tokenizers, processors
 
 from lmscore import LmscoreError, Reading, Text, open_scorer
+from lmscore.records import Token
 from lmscore.tokenization import Tokenized, Tokenizer
+from lmscore.words import stretches
 
 from . import models
 
@@ -247,6 +249,16 @@ def test_the_space_that_is_added_behind_a_symbol_takes_no_bytes_from_the_next_to
     pieces = REVERSIBLE["prefix space"].tokenize(Text(text), Reading(parse_special=True)).pieces
     assert (pieces[1].bytes, pieces[1].spelling) == (b"", " ")
     assert b"".join(piece.bytes for piece in pieces) == text.encode()
+
+
+def test_a_character_that_is_made_several_words_is_one_all_the_same() -> None:
+    backend = models.byte_fallback(*SPECIAL, prefix="always")
+    backend.normalizer = normalizers.Replace("–", " - ")
+    tokens = Tokenizer(backend, 1, 2).tokenize(Text("a–b c"), Reading()).pieces
+    assert [piece.spelling for piece in tokens][:4] == [" a", " ", "-", " b"]
+    assert b"".join(piece.bytes for piece in tokens[:3]) == "a–".encode()
+    scored = [Token(i, p.id, p.token, p.bytes, p.start, p.end, -1.0, spelling=p.spelling) for i, p in enumerate(tokens)]
+    assert [word.text for word in stretches("a–b c", scored)] == ["a", "–b", " c"]
 
 
 def test_a_template_that_adds_symbols_never_makes_two(folder_of: Callable[[str], Path], tmp_path: Path) -> None:

@@ -144,20 +144,38 @@ def test_asking_for_words_changes_no_token(architecture: str, scorer_of: Callabl
         )
 
 
-@pytest.mark.parametrize(("tokens", "stride"), [(255, None), (256, None), (257, None), (256 + 128, None), (300, 1)])
-def test_at_the_windows_end_words_know_what_was_in_sight(
-    tokens: int, stride: int | None, scorer_of: Callable[[str], Scorer]
+@pytest.mark.parametrize(
+    ("tokens", "stride", "before", "in_sight"),
+    [
+        *((255, None, before, None) for before in (0, 1, 150)),
+        *((256, None, before, 128) for before in (0, 1, 150, 255)),
+        *((257, None, before, None) for before in (0, 1, 150, 255)),
+        *((384, None, 0, 128), (384, None, 150, None), (278, None, 150, 128), (300, 1, 0, 255), (300, 1, 150, 255)),
+        (256, 256, 0, 1),
+    ],
+)
+def test_asking_for_words_changes_no_window_and_says_what_was_in_sight_behind_the_last(
+    tokens: int, stride: int | None, before: int, in_sight: int | None, scorer_of: Callable[[str], Scorer]
 ) -> None:
-    scorer = scorer_of("llama")
-    text = " a" * tokens
-    plain = scorer.score(text, None, Reading(stride=stride))
-    score = scorer.score(text, None, Reading(stride=stride, words="corrected"))
-    assert score.num_tokens == tokens and score.words is not None
+    scorer = scorer_of("gpt2")
+    text, context = " a" * (tokens - before), " b" * before
+    plain = scorer.score(text, context, Reading(stride=stride))
+    score = scorer.score(text, context, Reading(stride=stride, words="corrected"))
+    assert score.num_tokens == tokens - before and score.words is not None
     assert (score.windows, score.min_context) == (plain.windows, plain.min_context)
     assert list(score.logprobs) == pytest.approx(list(plain.logprobs), abs=1e-4)
-    full = tokens in (models.WINDOW, models.WINDOW + models.WINDOW // 2) or stride == 1
-    in_sight = None if not full else models.WINDOW - 1 if stride == 1 else models.WINDOW // 2
     assert score.words.end_context == in_sight
+    notes = [note for note in word_notes(score.words) if "in sight" in note]
+    assert notes == (
+        []
+        if in_sight is None
+        else [f"That the last word ends was read with the last {in_sight} tokens in sight, not all."]
+    )
+
+
+def test_what_is_not_corrected_needs_no_end(scorer_of: Callable[[str], Scorer]) -> None:
+    ended = scorer_of("gpt2").score(" a" * 255, None, Reading(eos=True, words="corrected"))
+    assert ended.words is not None and ended.words.end_context is None
 
 
 def test_corrected_words_add_up_to_the_text_and_that_it_is_over(scorer_of: Callable[[str], Scorer]) -> None:
@@ -476,9 +494,9 @@ def test_a_bad_record_is_one_row_of_nulls(cli: Cli, tmp_path: Path) -> None:
         (["score", "a", "--word-correction", "off"], 2, "give --words too"),
         (["score", "a", "--words", "--format", "csv", "--rank"], 2, "--words makes a row a word"),
         (["batch", "IN", "-o", "OUT.csv", "--words"], 1, "--rows word"),
-        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "token", "--top", "3"], 2, "give --tokens too"),
+        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "token", "--top", "3"], 2, "give --tokens, and no --rows"),
         (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--words"], 2, "leave out --words"),
-        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--rank"], 2, "give --tokens too"),
+        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--rank"], 2, "choose --rows token"),
         (
             ["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--good-column", "a", "--bad-column", "b"],
             2,

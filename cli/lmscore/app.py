@@ -493,7 +493,10 @@ def _job(
     tokens, words = lists
     extras = tuple(name for name in ("rank", "entropy", "top") if getattr(reading, name))
     if extras and not (tokens or (rows == "token" and "top" not in extras)):
-        raise typer.BadParameter(f"--{extras[-1]} tells of each token; give --tokens too")
+        instead = "give --tokens too" if rows == "record" else "choose --rows token"
+        if rows != "record" and "top" in extras:
+            instead = "give --tokens, and no --rows"
+        raise typer.BadParameter(f"--{extras[-1]} tells of each token; {instead}")
     if tokens and roles.candidates:
         raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
     if (words or rows != "record") and roles.candidates:

@@ -4,7 +4,7 @@ Pure Python over lists of ids; knows no torch and no text. What a batch costs is
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +118,45 @@ def windows(
         if first < len(ids):
             yield Window(start + ids, first + len(start))
         return
-    stride = min(stride or max(limit // 2, 1), limit)
+    stride = _moves(limit, stride)
     reach = limit - len(start) + 1  # tokens in a full window: the last one is asked for, not read
     end = max(reach, first + stride)
     while first < len(ids):
         begin = max(end - reach, 0)  # by the stride alone, so that candidates of any length see the same of a context
         yield Window(start + ids[begin:end], len(start) + first - begin, cut=begin > 0)
         first, end = end, end + stride
+
+
+def with_behind(
+    planned: Iterator[Window],
+    start: tuple[int, ...],
+    ids: tuple[int, ...],
+    limit: int | None,
+    stride: int | None,
+    asked: int,
+) -> Iterator[Window]:
+    """The windows of a sequence, and what is expected behind it: in the last of them if it has room, else in one more.
+
+    That one looks back as far as a further window does.
+
+    Args:
+        asked: the id to ask for; any will do where only the others are of interest.
+    """
+    last = next(planned, Window(start + ids, len(start) + len(ids)))  # where nothing is scored, all there is
+    for window in planned:
+        yield last
+        last = window
+    if limit is None or len(last.ids) <= limit:
+        yield replace(last, ids=(*last.ids, asked))
+        return
+    yield last
+    back = max(limit - len(start) + 1 - _moves(limit, stride), 1)
+    yield Window((*start, *ids[-back:], asked), len(start) + back, cut=True)
+
+
+def _moves(limit: int, stride: int | None) -> int:
+    """How many new tokens a further window scores."""
+    return min(stride or max(limit // 2, 1), limit)
 
 
 WORTH_APART = 64

@@ -151,7 +151,7 @@ class Word:
 
     Attributes:
         index: its place among the text's words, from 0.
-        word: its text.
+        word: its text, or what a symbol is called.
         start, end: byte offsets into the UTF-8 text; ``start`` is negative where it begins in the context.
         first: the index of its first token.
         num_tokens: how many tokens it is made of.
@@ -179,8 +179,8 @@ class Words:
         items: in order; every token is in one.
         corrected: whether their log-probabilities are.
         marks: what the vocabulary's tokens tell of words.
-        end_context: how many tokens were in sight where the end of the last word was read, if not all of them: in a
-            window of its own, behind a text that fills the model's context.
+        end_context: how many tokens were in sight where it was read that the last word ends, if in a window of its own:
+            behind a text that fills the model's context.
     """
 
     items: tuple[Word, ...]

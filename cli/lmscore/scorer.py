@@ -348,10 +348,11 @@ class Scorer:
         held = 0
         for at, prepared in enumerate(block):
             context = prepared.tokenized.context
-            ids = (*context, *prepared.tokenized.pieces.ids)
+            ids, limit = (*context, *prepared.tokenized.pieces.ids), self._network.limit
+            windows = planning.windows(start, ids, len(context), limit, reading.stride)
             if reading.words == "corrected":
-                ids = (*ids, ASKED_BEHIND)
-            for window in planning.windows(start, ids, len(context), self._network.limit, reading.stride):
+                windows = planning.with_behind(windows, start, ids, limit, reading.stride, ASKED_BEHIND)
+            for window in windows:
                 together.append((at, window))
                 held += len(window.ids)
                 if held > (MOST_HELD_OF_ONE if window.cut else MOST_HELD):
@@ -397,7 +398,8 @@ class Scorer:
             masses = [*unscored, *(readout.among for readout in found.readouts), behind.among]
             openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
-        return Words(items, openings is not None, marks, end_context)
+        is_open = openings is not None and not self._tokenizer.closes(tokens[-1].id)
+        return Words(items, openings is not None, marks, end_context if is_open else None)
 
     @cached_property
     def _openers(self) -> frozenset[int]:

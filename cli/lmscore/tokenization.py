@@ -362,7 +362,7 @@ def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) 
     at = 0
     for own, (first, last), after in zip(spelled, offsets, following, strict=False):
         start, end = at, at + len(own)
-        if own.isspace() and first == after and not data.startswith(own, at):
+        if own.isspace() and first == after and at <= before[first] and not data.startswith(own, at):
             end = start  # a blank that was put before the next one
         elif end > before[last] or not data.startswith(own, at):
             merged = sum(1 for _ in takewhile(unicodedata.combining, text[last:after]))  # marks it was composed with

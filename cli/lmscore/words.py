@@ -141,7 +141,12 @@ def _closes(token: Token) -> bool:
 
 
 def _are_apart(before: Token, token: Token) -> bool:
-    """Whether no word goes on from one to the next, by what either spells or holds of the text."""
+    """Whether no word goes on from one to the next, by what either spells or holds of the text.
+
+    One does where both hold the same character: a normalizer may make several words of it.
+    """
+    if token.start < before.end:
+        return False
     return _opens(token) or _closes(before) or opens(token.token, False) or closes(before.token, False)
 
 

@@ -104,11 +104,11 @@ def word_notes(words: Words) -> Iterator[str]:
     if words.marks == "blanks":
         yield "This model's tokens hold no blanks along with letters: a word is what stands between tokens of blanks."
     if words.end_context is not None:
-        yield f"The text fills the model's context: its end was read with the last {words.end_context} tokens in sight."
+        yield f"That the last word ends was read with the last {words.end_context} tokens in sight, not all."
     if lost := words.num_unscored:
         words_are = "word is" if lost == 1 else "words are"
         yield f"{lost} {words_are} without a figure: a token there is unscored, or spells something else than the text."
-    if any(UNSPACED.search(word.word) for word in words.items):
+    if UNSPACED.search("".join(word.word for word in words.items)):
         yield "A script without blanks between words: what stands here as a word may be several."
 
 
@@ -217,6 +217,12 @@ def stretch_seen(stretch: Stretch) -> str:
     if not stretch.tokens:
         return "nothing"
     return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)
+
+
+def least_likely(corpus: Corpus) -> str:
+    """What stands above the least likely records: by what, and whether there are others."""
+    few = len(corpus.unlikely) < corpus.records - corpus.bad
+    return f"least likely{f', {len(corpus.unlikely)} of {corpus.records - corpus.bad:,}' * few}, by mean per token:"
 
 
 def corpus_figures(corpus: Corpus) -> list[str]:

@@ -136,8 +136,8 @@ def _facts(model: Provenance) -> Iterator[tuple[str, str]]:
 
 def _score_section(score: Score, unit: Unit) -> str:
     """A text: its heat map, a chart, and tables of its words, if there are any, and of its tokens."""
-    read = list(spans(score))
-    words = score.words
+    read, words = list(spans(score)), score.words
+    several = any(len(span.tokens) > 1 for span in read)
     return _render(
         "score",
         name=_named(score.text),
@@ -149,8 +149,8 @@ def _score_section(score: Score, unit: Unit) -> str:
         direction=_direction(score.text),
         told=_told([_span_told(span, score, unit) for span in read]),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read]),
-        mean=None if score.mean_logprob is None else scale.surprisal(score.mean_logprob),
-        several=any(len(span.tokens) > 1 for span in read),
+        mean=None if several or score.mean_logprob is None else scale.surprisal(score.mean_logprob),
+        several=several,
         highest=_highest(read),
         unscored=score.num_unscored,
         tokens=_Table(_token_heads(unit), [_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]]),
@@ -257,6 +257,7 @@ def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
         accuracy=_table(columns.accuracy(corpus, by)) if corpus.hits else None,
         groups=_table(columns.groups(corpus, by)) if len(corpus.hits) > 1 else None,
         unlikely=_table(columns.unlikely(corpus)) if corpus.unlikely else None,
+        least_likely=remarks.least_likely(corpus).capitalize(),
     )
 
 
@@ -333,23 +334,20 @@ def _span_told(span: Span, score: Score, unit: Unit) -> list[Any]:
         said.append(f"{len(span.tokens)} tokens{together}")
     if span.tokens[0].straddles:
         said.append(remarks.ACROSS)
-    return ["; ".join(said), [_token_told(token, unit) for token in span.tokens]]
+    return ["; ".join(said), [["", *_token_told(token, unit)] for token in span.tokens]]
 
 
 def _place_told(place: Place, unit: Unit) -> list[Any]:
     change = (
         "cannot be compared" if place.difference is None else f"difference {unit.signed(place.difference)} {unit.value}"
     )
-    tokens = [
-        _token_told(token, unit, f"{side}: ")
-        for side, stretch in zip(remarks.SIDES, (place.first, place.second), strict=True)
-        for token in stretch.tokens
-    ]
-    return [change, tokens]
+    first, second = ([_token_told(token, unit) for token in side.tokens] for side in (place.first, place.second))
+    sides = [("both", first)] if first == second else list(zip(remarks.SIDES, (first, second), strict=True))
+    return [change, [[f"{side}: ", *told] for side, tokens in sides for told in tokens]]
 
 
-def _token_told(token: Token, unit: Unit, side: str = "") -> list[Any]:
-    """What is told of a token: which side it is on, its name, its figures, and what was expected in its place."""
+def _token_told(token: Token, unit: Unit) -> list[Any]:
+    """What is told of a token: its name, its figures, and what was expected in its place."""
     figures = [
         str(token.id),
         "unscored" if token.logprob is None else f"{unit.figure(token.logprob)} {unit.value}",
@@ -360,7 +358,7 @@ def _token_told(token: Token, unit: Unit, side: str = "") -> list[Any]:
     expected = [
         [spell_bytes(other.bytes), str(other.id), remarks.probability(other.logprob)] for other in token.top or ()
     ]
-    return [side, remarks.token_seen(token), figures, expected]
+    return [remarks.token_seen(token), figures, expected]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 
 STEPS = 16
-"""Of the scale: one for each bit of surprisal, the last for 15 bits and more (one in 30,000)."""
+"""Of the scale: one for each bit of surprisal, the last for 14.5 bits and more (one in 23,000)."""
 
 LEANS = 8
 """Steps to either side of none, of the scale for differences: a step a bit."""

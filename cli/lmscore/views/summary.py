@@ -10,7 +10,7 @@ from ..corpus import Corpus
 from ..records import Measure, Provenance
 from . import columns
 from .glyphs import spell_line
-from .remarks import corpus_figures
+from .remarks import corpus_figures, least_likely
 from .table import add_columns, fitting
 
 
@@ -41,7 +41,7 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
     if len(corpus.hits) > 1:
         parts.append(_table(columns.groups(corpus, by), width))
     if corpus.unlikely:
-        parts += [Line("least likely, by mean per token:"), _table(columns.unlikely(corpus), width)]
+        parts += [Line(least_likely(corpus)), _table(columns.unlikely(corpus), width)]
     return Group(*parts, Line(spell_line(model.sentence), "dim"))
 
 

@@ -112,8 +112,10 @@ document.querySelectorAll(".reading").forEach((reading, number) => {
     const at = places.get(event.target);
     if (at !== undefined && at !== kept) choose(at);
   });
-  reading.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") forget();
+  });
+  reading.addEventListener("keydown", (event) => {
     const at = places.get(event.target);
     if (at === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     const onwards = getComputedStyle(event.target.parentElement).direction === "rtl" ? -1 : 1;
