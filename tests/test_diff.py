@@ -374,6 +374,7 @@ def test_without_a_start_symbol_the_first_place_is_left_out_and_said(cli: Cli) -
     assert math.fsum(p["difference"] or 0 for p in told["places"]) == pytest.approx(told["difference"], abs=1e-9)
     shown = " ".join(cli(*words).out.split())
     assert "1 place has a token that nothing stands before, which is unscored: left out of all sums." in shown
+    assert re.search(r"^0 .* unscored$", cli(*words).out, re.MULTILINE), "no sum yet"
     assert f"3 tokens {first[0]} left out" in shown
     assert "Nothing can be compared" in cli("diff", "a", "b", "--bos", "none").out
 

@@ -736,7 +736,7 @@ def test_contrast_is_aa(dark: bool) -> None:
     for ground in ("page", "card"):
         for text in ("ink", "dim"):
             assert colors[text].contrast(colors[ground]) >= 4.5
-        for bar in ("more", "less"):
+        for bar in ("more", "less", "gain"):
             assert colors[bar].contrast(colors[ground]) >= 3
     steps = [name for name in colors if f"{name}-ink" in colors]
     assert len(steps) == scale.STEPS + 2 * scale.LEANS

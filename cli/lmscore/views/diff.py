@@ -57,7 +57,7 @@ def _table(comparison: Comparison, page: Page) -> Table:
     for place, so_far in zip(comparison.places, summed, strict=True):
         mark = ("←" if page.narrow else "← decides") if place is decides else ""
         changed = _change(place.difference, page, "unscored")
-        last = [] if page.narrow else [Line(page.unit.signed(so_far), "dim")]
+        last = [] if page.narrow else [Line("" if place.difference is None else page.unit.signed(so_far), "dim")]
         index, tail = str(place.index), [changed, *last, Line(mark, "bold")]
         for ours, theirs in place.pairs():
             style = "" if place.same else "bold"
