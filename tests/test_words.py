@@ -165,12 +165,9 @@ def test_asking_for_words_changes_no_window_and_says_what_was_in_sight_behind_th
     assert (score.windows, score.min_context) == (plain.windows, plain.min_context)
     assert list(score.logprobs) == pytest.approx(list(plain.logprobs), abs=1e-4)
     assert score.words.end_context == in_sight
+    expected = [f"That the last word ends was read with the last {in_sight} tokens in sight, not all."]
     notes = [note for note in word_notes(score.words) if "in sight" in note]
-    assert notes == (
-        []
-        if in_sight is None
-        else [f"That the last word ends was read with the last {in_sight} tokens in sight, not all."]
-    )
+    assert notes == (expected if in_sight is not None else [])
 
 
 def test_what_is_not_corrected_needs_no_end(scorer_of: Callable[[str], Scorer]) -> None:
@@ -265,7 +262,7 @@ def test_a_word_that_begins_in_the_context_says_so(scorer_of: Callable[[str], Sc
     assert [(word.word, word.start, word.end) for word in score.words.items] == [("cat", -1, 3), (" sat", 3, 7)]
 
 
-def test_a_blank_that_a_tokenizer_adds_is_no_word(cli: Cli) -> None:
+def test_a_blank_that_a_tokenizer_adds_is_no_word() -> None:
     added = Token(0, 0, " ", b"", 0, 0, -1.0, spelling=" ")
     (word,) = words.words("a", [added, replace(spelled("a")[0], index=1)], None)
     assert (word.word, word.num_tokens) == ("a", 2)
@@ -352,9 +349,8 @@ def test_where_no_token_holds_a_blank_nothing_is_corrected(cli: Cli, tmp_path: P
     assert (record["word_correction"], record["word_marks"]) == (False, "none")
     assert [(word["word"], word["correction"]) for word in record["words"]] == [("a", None), (" b", None)]
     assert math.fsum(word["logprob"] for word in record["words"]) == pytest.approx(record["total_logprob"], abs=1e-5)
-    assert "none of this model's tokens holds a blank" in cli("score", "a b", "--words", "-m", tmp_path).out.replace(
-        "\n", " "
-    )
+    shown = cli("score", "a b", "--words", "-m", tmp_path).out
+    assert "none of this model's tokens holds a blank" in shown.replace("\n", " ")
 
 
 @pytest.mark.parametrize("context", [None, "a<|endoftext|>", "a\n"])

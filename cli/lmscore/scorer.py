@@ -321,11 +321,11 @@ class Scorer:
         return tokenized
 
     def _score_block(self, block: Sequence[_Prepared], reading: Reading, tick: Tick) -> Iterator[Score]:
-        among = self._openers if reading.words == "corrected" else frozenset()
+        corrects = self._corrects(reading)
+        among = self._openers if corrects else frozenset()
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top, among)
         found = [_Found() for _ in block]
-        behind = int(reading.words == "corrected")
-        done, total = 0, sum(len(prepared.tokenized.pieces) + behind for prepared in block)
+        done, total = 0, sum(len(prepared.tokenized.pieces) + corrects for prepared in block)
 
         def more(tokens: int) -> None:
             nonlocal done
@@ -350,7 +350,7 @@ class Scorer:
             context = prepared.tokenized.context
             ids, limit = (*context, *prepared.tokenized.pieces.ids), self._network.limit
             windows = planning.windows(start, ids, len(context), limit, reading.stride)
-            if reading.words == "corrected":
+            if self._corrects(reading):
                 windows = planning.with_behind(windows, start, ids, limit, reading.stride, ASKED_BEHIND)
             for window in windows:
                 together.append((at, window))
@@ -363,7 +363,7 @@ class Scorer:
 
     def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
-        behind, end_context = found.drop_last() if reading.words == "corrected" else (None, None)
+        behind, end_context = found.drop_last() if self._corrects(reading) else (None, None)
         tokens = _Tokens(pieces, found, self._alternatives)
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
@@ -381,6 +381,13 @@ class Scorer:
             words=self._words(prepared, tokens, found, behind, end_context) if reading.words else None,
         )
 
+    def _corrects(self, reading: Reading) -> bool:
+        """Whether words are corrected, and so what is expected behind a text is asked for.
+
+        Where tokens say that a word ends, nothing is left open; where none holds a blank, nothing tells.
+        """
+        return reading.words == "corrected" and self._tokenizer.marks in ("beginning", "blanks")
+
     def _words(
         self,
         prepared: _Prepared,
@@ -390,8 +397,8 @@ class Scorer:
         end_context: int | None,
     ) -> Words:
         """The text's words; corrected if it is known how probable one begins behind the text."""
-        openings, marks = None, self._tokenizer.marks
-        if behind is not None and marks in ("beginning", "blanks"):  # else nothing is open, or nothing tells
+        openings = None
+        if behind is not None:
             unscored = [None] * (len(tokens) - len(found.readouts))
             context = prepared.tokenized.context
             within = bool(context) and not self._tokenizer.closes(context[-1])
@@ -399,7 +406,7 @@ class Scorer:
             openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
         is_open = openings is not None and not self._tokenizer.closes(tokens[-1].id)
-        return Words(items, openings is not None, marks, end_context if is_open else None)
+        return Words(items, openings is not None, self._tokenizer.marks, end_context if is_open else None)
 
     @cached_property
     def _openers(self) -> frozenset[int]:

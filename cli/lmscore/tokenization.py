@@ -129,7 +129,7 @@ class Tokenizer:
         backend.no_truncation()  # a tokenizer.json may ask for either: one loses text, the other invents some
         backend.no_padding()
         self._backend = backend
-        self._spellings: dict[int, bytes] = {}
+        self._bytes: dict[int, bytes] = {}
         self.bos = bos
         self.eos = eos
 
@@ -259,11 +259,11 @@ class Tokenizer:
 
     def bytes_of(self, id: int) -> bytes:
         """The bytes that a token spells, whatever its neighbours."""
-        known = self._spellings.get(id)
+        known = self._bytes.get(id)
         if known is None:
             token = self._backend.id_to_token(id) or ""
             stands_for_text = id not in self._added or id == self._unknown
-            known = self._spellings[id] = self._spell(token) if stands_for_text else token.encode()
+            known = self._bytes[id] = self._spell(token) if stands_for_text else token.encode()
         return known
 
     @cached_property

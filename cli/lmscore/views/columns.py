@@ -3,7 +3,7 @@
 Knows neither Rich nor HTML, and not how wide a page is.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..corpus import Corpus, Hits
@@ -46,22 +46,21 @@ def figure(nats: float | None, unit: Unit) -> str:
 def ranking(by: Measure, unit: Unit, shown: Sequence[Candidate]) -> Iterator[Column]:
     """Of a ranking, a row for each candidate: the most telling first; nats in the unit that is asked for."""
 
-    def figures(head: str, nats: Callable[[Candidate], float | None], may_go: bool = False) -> Column:
-        values = list(map(nats, shown))
-        full = min((value for value in values if value is not None), default=None) if head == "total" else None
+    def figures(head: str, values: Sequence[float | None], may_go: bool = False, full: float | None = None) -> Column:
         return Column(head, [figure(value, unit) for value in values], values, may_go=may_go, full=full)
 
+    totals = [candidate.score.total_logprob for candidate in shown]
     yield Column("", list(map(place, shown)), [candidate.place for candidate in shown])
     texts = [shorten(spell_text(candidate.score.text), 120) for candidate in shown]
     yield Column("candidate", texts, wraps=True)
-    yield figures("total", lambda candidate: candidate.score.total_logprob)
+    yield figures("total", totals, full=min((total for total in totals if total is not None), default=None))
     if by == "pmi":
-        yield figures("pmi", lambda candidate: candidate.pmi)
-    yield figures("margin", lambda candidate: candidate.margin)
+        yield figures("pmi", [candidate.pmi for candidate in shown])
+    yield figures("margin", [candidate.margin for candidate in shown])
     shares = [candidate.share for candidate in shown]
     yield Column("share", list(map(share, shares)), shares, full=1.0)
-    yield figures("/token", lambda candidate: candidate.score.mean_logprob, may_go=True)
-    yield figures("/byte", lambda candidate: candidate.score.byte_logprob, may_go=True)
+    yield figures("/token", [candidate.score.mean_logprob for candidate in shown], may_go=True)
+    yield figures("/byte", [candidate.score.byte_logprob for candidate in shown], may_go=True)
     yield _counts("tokens", [candidate.score.num_tokens for candidate in shown])
     weakest = [candidate.score.weakest for candidate in shown]
     names = ["" if token is None else shorten(token_seen(token), 24) for token in weakest]

@@ -84,7 +84,7 @@ class _Ink:
         seen = "".join(broken(span.text)) if "\n" in span.text else span.seen
         inner = seen.strip(" \n") or seen  # a span of blanks alone is shown with them
         before, _, after = seen.partition(inner)
-        figures = "" if logprob is None else raised(f"{max(scale.whole_bits(-logprob), 0)}")
+        figures = "" if logprob is None else raised(f"{scale.whole_bits(logprob)}")
         yield before, None
         yield f"«{inner}»{figures}" if weakest else f"{inner}{figures}", style if logprob is None else None
         yield after, None

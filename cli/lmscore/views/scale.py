@@ -67,19 +67,19 @@ def surprisal(logprob: float) -> float:
     return max(0.0, -logprob) / math.log(2)
 
 
-def whole_bits(nats: float) -> int:
-    """To the nearest bit; a half goes up."""
-    return math.floor(nats / math.log(2) + 0.5)
+def whole_bits(logprob: float) -> int:
+    """A surprisal to the nearest bit; a half goes up."""
+    return math.floor(surprisal(logprob) + 0.5)
 
 
 def step(logprob: float) -> int:
     """The step of a log-probability in nats: its surprisal in whole bits."""
-    return min(max(whole_bits(-logprob), 0), STEPS - 1)
+    return min(whole_bits(logprob), STEPS - 1)
 
 
 def lean(difference: float) -> int:
     """The step of a difference in nats: whole bits, negative where the second of two is the less likely."""
-    return int(math.copysign(min(whole_bits(abs(difference)), LEANS), difference))
+    return int(math.copysign(min(whole_bits(-abs(difference)), LEANS), difference))
 
 
 @cache

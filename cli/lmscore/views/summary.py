@@ -9,9 +9,8 @@ from rich.text import Text as Line
 from ..corpus import Corpus
 from ..records import Measure, Provenance
 from . import columns
-from .glyphs import spell_line
 from .remarks import corpus_figures, least_likely
-from .table import add_columns, fitting
+from .table import Page, add_columns, bare_table, fitting, provenance
 
 
 def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:
@@ -42,11 +41,11 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
         parts.append(_table(columns.groups(corpus, by), width))
     if corpus.unlikely:
         parts += [Line(least_likely(corpus)), _table(columns.unlikely(corpus), width)]
-    return Group(*parts, Line(spell_line(model.sentence), "dim"))
+    return Group(*parts, provenance(model))
 
 
 def _table(shown: Iterable[columns.Column], width: int) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for cells in zip(*list(add_columns(table, fitting(shown, width))), strict=True):
-        table.add_row(*map(Line, cells))
+    table = bare_table(Page(width))
+    for cells in add_columns(table, fitting(shown, width)):
+        table.add_row(*cells)
     return table

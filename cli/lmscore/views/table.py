@@ -182,21 +182,20 @@ def ranking_frame(ranking: Ranking, page: Page, top: int | None, views: Iterable
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
     table = bare_table(page)
-    for candidate, *cells in zip(
-        shown, *add_columns(table, fitting(columns.ranking(ranking.by, page.unit, shown), page.width)), strict=True
-    ):
-        table.add_row(*map(Line, cells), style="bold" if candidate.index == ranking.winner else "")
+    fit = fitting(columns.ranking(ranking.by, page.unit, shown), page.width)
+    for candidate, cells in zip(shown, add_columns(table, fit), strict=True):
+        table.add_row(*cells, style="bold" if candidate.index == ranking.winner else "")
     return table
 
 
-def add_columns(table: Table, shown: Sequence[Column]) -> Iterator[Sequence[str]]:
-    """Give a table its heads; the cells that belong below each."""
+def add_columns(table: Table, shown: Sequence[Column]) -> Iterator[tuple[Line, ...]]:
+    """Give a table its heads; the rows that belong below them."""
     for column in shown:
         if column.wraps:
             table.add_column(column.head, overflow="fold", min_width=8)
         else:
             table.add_column(column.head, justify="right", no_wrap=True)
-        yield column.cells
+    return zip(*(map(Line, column.cells) for column in shown), strict=True)
 
 
 ENOUGH = 16

@@ -25,10 +25,10 @@ def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
 def _word_table(words: Words, page: Page) -> Table:
     table = bare_table(page)
     fit = fitting(columns.words(words, page.unit), page.width - len(page.weakest) - 1)
-    cells = list(add_columns(table, fit))
+    rows = add_columns(table, fit)
     table.add_column("", no_wrap=True)
     weakest = words.weakest
-    for word, *row in zip(words.items, *cells, strict=True):
+    for word, cells in zip(words.items, rows, strict=True):
         mark = Line(page.weakest if word is weakest else "", "bold")
-        table.add_row(*map(Line, row), mark, style=colour(word.logprob))
+        table.add_row(*cells, mark, style=colour(word.logprob))
     return table
