@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lmscore import LmscoreError, Text, decoder, engine, open_scorer
+from lmscore import LmscoreError, Score, Text, accelerator, decoder, engine, open_scorer, pretrained, scorer
 from lmscore.decoder import Decoder
 from lmscore.engine import Wanted, read_out
 from lmscore.planning import Tree, Window, trees
@@ -57,26 +57,23 @@ class Counting:
 
 @pytest.mark.parametrize("cuts", [[4], [1, 3], [2, 2], [1, 1, 1, 1]])
 def test_logits_in_blocks_give_what_they_give_whole(cuts: list[int]) -> None:
-    found = list(read_out(torch.split(LOGITS, cuts, dim=-1), torch.tensor([0, 0]), torch.tensor([1, 3]), FULL))
-    assert found[0].logprob == pytest.approx(math.log(2 / 8))
-    assert found[0].rank == 2
-    assert found[0].entropy == pytest.approx(-sum(p * math.log(p) for p in (1 / 8, 2 / 8, 5 / 8)))
-    assert found[0].top is not None
-    assert [id for id, _ in found[0].top] == [2, 1, 0]
-    assert found[0].top[0][1] == pytest.approx(math.log(5 / 8))
-    assert found[1].logprob == -math.inf
-    assert found[1].rank == 4
+    found = read_out(torch.split(LOGITS, cuts, dim=-1), torch.tensor([0, 0]), torch.tensor([1, 3]), FULL)
+    assert found["logprobs"].tolist() == pytest.approx([math.log(2 / 8), -math.inf])
+    assert found["ranks"].tolist() == [2, 4]
+    assert found["entropies"].tolist() == pytest.approx([-sum(p * math.log(p) for p in (1 / 8, 2 / 8, 5 / 8))] * 2)
+    assert found["top_ids"].tolist() == [[2, 1, 0]] * 2
+    assert found["top_logprobs"][:, 0].tolist() == pytest.approx([math.log(5 / 8)] * 2)
 
 
 def test_half_precision_is_widened_before_it_is_summed() -> None:
     logits = torch.zeros(1, 40_000, dtype=torch.bfloat16)
-    (found,) = read_out([logits], torch.tensor([0]), torch.tensor([7]), Wanted())
-    assert found.logprob == pytest.approx(-math.log(40_000), abs=1e-5)
+    found = read_out([logits], torch.tensor([0]), torch.tensor([7]), Wanted())
+    assert found["logprobs"].tolist() == pytest.approx([-math.log(40_000)], abs=1e-5)
 
 
 def test_a_tie_shares_the_better_rank() -> None:
-    (found,) = read_out([torch.tensor([[1.0, 3.0, 3.0, 3.0]])], torch.tensor([0]), torch.tensor([3]), FULL)
-    assert found.rank == 1
+    found = read_out([torch.tensor([[1.0, 3.0, 3.0, 3.0]])], torch.tensor([0]), torch.tensor([3]), FULL)
+    assert found["ranks"].tolist() == [1]
 
 
 def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(caplog: pytest.LogCaptureFixture) -> None:
@@ -84,11 +81,11 @@ def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(caplog: pyt
     planned = [Window((i, *[(i + j) % 10 for j in range(9)]), 1) for i in range(10)]
     with caplog.at_level(logging.WARNING):
         found = engine.run(network, planned, Wanted())
-    assert [len(readouts) for readouts in found] == [9] * 10
+    assert [len(readout.logprobs) for readout in found] == [9] * 10
     likely, unlikely = (1 - math.log(math.e + 9), -math.log(math.e + 9))
-    for window, readouts in zip(planned, found, strict=True):
+    for window, readout in zip(planned, found, strict=True):
         expected = [likely if id == (before + 1) % 10 else unlikely for before, id in pairwise(window.ids)]
-        assert [readout.logprob for readout in readouts] == pytest.approx(expected)
+        assert readout.logprobs == pytest.approx(expected)
     assert max(network.sizes) > 20
     assert "1/4 of the usual size" in caplog.text
 
@@ -111,8 +108,8 @@ def test_a_value_that_is_no_number_stays_with_the_text_it_belongs_to(
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder_of("llama"))
     with torch.no_grad():
         model.get_input_embeddings().weight[tokenizer("Q").input_ids[-1]] = math.nan
-    scorer = open_scorer(str(models.save(model, tokenizer, tmp_path)))
-    scores = scorer.scores([Text("An apple", origin="text 1"), Text("A Q and", origin="text 2"), Text("A pear")])
+    opened = open_scorer(str(models.save(model, tokenizer, tmp_path)))
+    scores = opened.scores([Text("An apple", origin="text 1"), Text("A Q and", origin="text 2"), Text("A pear")])
     assert math.isfinite(next(scores).total_logprob or math.nan)
     with pytest.raises(LmscoreError, match=r"text 2: .* token \d"):
         next(scores)
@@ -136,12 +133,28 @@ def test_what_an_accelerator_has_free_bounds_a_tree(llama: Scorer, monkeypatch: 
     network = llama._network
     assert isinstance(network, Decoder)
     row = network._layers[0].bytes_a_row
-    monkeypatch.setattr(decoder, "_free_bytes", lambda _: 50 * row / decoder.SHARE_OF_FREE)
+    monkeypatch.setattr(accelerator, "_free_bytes", lambda _: 50 * row / accelerator.SHARE_OF_FREE)
     vars(network).pop("_most_ids", None)  # it was opened on a CPU
     windows = [Window((0, *range(10 * i, 10 * i + 10)), 1) for i in range(20)]
     sizes = [len(tree.ids) for tree, _ in network.read(windows)]
     assert 20 < max(sizes) <= 32
     assert sum(len(tree.asked) for tree, _ in network.read(windows, share=0.5)) == 200
+
+
+def test_what_an_accelerator_has_free_bounds_a_batch(
+    folder_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model that is run by transformers, body and head apart and in one piece."""
+    windows = [Window((0, *range(10 * i, 10 * i + 10)), 1) for i in range(20)]
+    sizes = []
+    monkeypatch.setattr(accelerator, "_free_bytes", lambda _: 3 << 20)
+    for parts in (pretrained._Split, pretrained._Whole):
+        network = open_scorer(str(folder_of("gpt2")))._network
+        assert isinstance(network, Pretrained)
+        network._parts = parts(network._model)
+        sizes.append([len(batch.indices) for batch, _ in network.read(windows)])
+        assert sum(sizes[-1]) == 20
+    assert max(sizes[1]) < max(sizes[0]) < 20
 
 
 def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +224,51 @@ def operators_of(operators: Any) -> dict[str, Any]:
     return {name: getattr(operators, name) for name in ("_reorder_linear_weight", "_linear_pointwise")}
 
 
+def test_what_is_sent_ahead_loses_nothing(scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on an accelerator: each block is waited for once the next has been sent."""
+    [long] = models.passages(41, [900])  # of several windows
+    texts = [Text(text) for text in ["The cat", long, "sat", " ", "and", "purred"] * 3]
+    plain = [score.logprobs for score in scorer_of("llama").scores(texts, ahead=1)]
+    events, real_begin, real_later = list[str](), engine.begin, scorer._later
+
+    def begin(*given: Any) -> Callable[[], list[engine.Readout]]:
+        wait = real_begin(*given)
+        events.append("begun")
+
+        def waited() -> list[engine.Readout]:
+            events.append("waited for")
+            return wait()
+
+        return waited
+
+    monkeypatch.setattr(engine, "begin", begin)
+    monkeypatch.setattr(scorer, "_later", lambda items, _: real_later(items, 1))
+    monkeypatch.setattr(scorer, "MOST_HELD", 8)
+    monkeypatch.setattr(scorer, "MOST_HELD_OF_ONE", 600)
+    found = list[tuple[float, ...]]()
+    with pytest.raises(LmscoreError, match="the last"):
+        found.extend(
+            score.logprobs for score in scorer_of("llama").scores([*texts, Text("", origin="the last")], ahead=1)
+        )
+    assert len(found) == len(plain)
+    for own, before in zip(found, plain, strict=True):
+        assert own == pytest.approx(before, abs=1e-5)
+    runs = len(events) // 2
+    assert runs > 10
+    assert events == ["begun", *["begun", "waited for"] * (runs - 1), "waited for"]
+
+
+def test_a_broken_source_is_said_after_what_came_before_it(scorer_of: Callable[[str], Scorer]) -> None:
+    def source() -> Iterator[Text]:
+        yield from map(Text, ["one", "two", "three"])
+        raise LmscoreError("the file ends here")
+
+    found = list[Score]()
+    with pytest.raises(LmscoreError, match="the file ends here"):
+        found.extend(scorer_of("llama").scores(source()))
+    assert [score.text for score in found] == ["one", "two", "three"]
+
+
 IDS = st.integers(0, 2)
 SHAPES = st.lists(st.tuples(st.integers(0, 60), st.lists(IDS, min_size=2, max_size=50)), min_size=1, max_size=6)
 
@@ -226,7 +284,8 @@ def test_each_id_attends_to_those_that_lead_to_it(base: list[int], shapes: Any, 
         rows, chain = data.draw(st.sampled_from([(count, count), (3 * size, 3 * size), (size, size)]))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decoder, "MOST_MASKED", data.draw(st.sampled_from([8, 16, 32])))
-            attention = decoder._Attention(tree, rows, size, chain, torch.device("cpu"), torch.float64)
+            layout = decoder._Layout(rows, size, chain, keys=4096, masks=data.draw(st.sampled_from([0, 1 << 20])))
+            attention = decoder._Attention(tree, layout, torch.device("cpu"), torch.float64)
         query = torch.randn(count, 4, 6, dtype=torch.float64)
         keys, values = torch.randn(2, count, 2, 6, dtype=torch.float64)
         chunks = [slice(first, min(first + rows, count)) for first in range(0, count, rows)]

@@ -44,9 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "alignment": set(),
     "comparison": {"alignment", "ranking", "records", "words"},
     "tokenization": {"errors", "records", "words"},
-    "engine": {"errors", "planning"},
-    "decoder": {"planning"},
-    "pretrained": {"errors", "planning"},
+    "accelerator": set(),
+    "engine": {"errors", "planning", "accelerator"},
+    "decoder": {"planning", "accelerator"},
+    "pretrained": {"accelerator", "errors", "planning"},
     "loading": {
         *("catalogue", "conversion", "decoder", "download", "engine", "errors", "planning", "pretrained"),
         "tokenization",
@@ -117,7 +118,7 @@ MAY_IMPORT_FOREIGN = {
     "markupsafe": {"views.report"},
     "pyarrow": {"encoding", "tables"},
     "typer": {"app", "options"},
-    "torch": {"engine", "decoder", "pretrained", "scorer", "loading", "conversion"},
+    "torch": {"engine", "accelerator", "decoder", "pretrained", "scorer", "loading", "conversion"},
     "transformers": {"pretrained", "loading", "conversion"},
 }
 

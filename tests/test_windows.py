@@ -97,7 +97,7 @@ def test_a_text_is_cut_only_where_the_model_cannot_read_it_at_once(
     assert score.windows == (1 if extra <= 0 else 2)
 
 
-def test_a_long_texts_tokens_are_made_when_they_are_looked_at(
+def test_a_long_texts_tokens_are_made_each_time_they_are_looked_at(
     scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are the tokens of any other text, but for the memory they take."""
@@ -106,10 +106,11 @@ def test_a_long_texts_tokens_are_made_when_they_are_looked_at(
     for asked in (reading, Reading()):
         made = scorer_of("llama").score(text, "The context", asked)
         with monkeypatch.context() as patch:
-            patch.setattr("lmscore.scorer.MOST_MADE", 100)
+            patch.setattr("lmscore.scorer.MOST_KEPT", 100)
             patch.setattr("lmscore.scorer.MOST_HELD_OF_ONE", 600)
             score = scorer_of("llama").score(text, "The context", asked)
-        assert isinstance(made.tokens, tuple) and not isinstance(score.tokens, tuple)
+            assert next(iter(made.tokens)) is not next(iter(made.tokens))
+        assert next(iter(made.tokens)) is next(iter(made.tokens))
         assert [replace(token, logprob=None, top=None) for token in score.tokens] == [
             replace(token, logprob=None, top=None) for token in made.tokens
         ]

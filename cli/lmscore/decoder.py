@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .accelerator import most_rows, sent
 from .planning import Tree, Window, trees
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
@@ -42,22 +43,21 @@ MOST_MASKED = 512
 """Rows of a block that needs a mask, however many a layout allows."""
 
 MOST_KEYS = 4096
+MOST_KEYS_ELSEWHERE = 65_536
 FILLING = 1.5
-"""How many keys blocks that attend side by side may look at together, and how much of that may be there to fill up."""
+"""How many keys blocks that attend side by side may look at together, on a CPU and on an accelerator, and how much of
+that may be there to fill up."""
 
 MASK_BYTES = 8 << 20
-"""Masks of one tree that are kept from layer to layer."""
+MASK_BYTES_ELSEWHERE = 256 << 20
+"""Masks of one tree that are kept from layer to layer, on a CPU and on an accelerator."""
 
 VOCABULARY_BLOCK = 2048
-VOCABULARY_BLOCK_ELSEWHERE = 16_384
-"""Columns of logits that exist together, on a CPU and on an accelerator."""
+"""Columns of logits that exist together on a CPU; an accelerator makes them all at once."""
 
 TREE_BYTES = 20 << 20
 """Hidden rows of one tree, in bytes, where nobody says what is free: on a CPU a bound on memory that no text raises,
 up to the model's context."""
-
-SHARE_OF_FREE = 0.25
-"""Of an accelerator's free memory, what one tree may take there."""
 
 UNIT_PART = 768
 """Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
@@ -140,7 +140,7 @@ class Decoder:
             for i in range(config["num_hidden_layers"])
         ]
         self._norm = weights["model.norm.weight"]
-        columns = VOCABULARY_BLOCK if self.device.type == "cpu" else VOCABULARY_BLOCK_ELSEWHERE
+        columns = VOCABULARY_BLOCK if self.device.type == "cpu" else self.vocabulary
         head = weights.get("lm_head.weight")  # [V, H]; None where it is the embeddings
         firsts = range(0, self.vocabulary, columns)
         self._head = [
@@ -151,11 +151,9 @@ class Decoder:
 
     @cached_property
     def _most_ids(self) -> int:
-        """How many ids a tree may have: decided once, and coarsely, since sums differ with what is read together."""
-        free = _free_bytes(self.device)
-        if free is None:
-            return TREE_BYTES // (len(self._norm) * self.dtype.itemsize)
-        return 1 << (int(SHARE_OF_FREE * free) // self._layers[0].bytes_a_row).bit_length() - 1
+        """How many ids a tree may have: decided once, since sums differ with what is read together."""
+        rows = most_rows(self._layers[0].bytes_a_row, self.device)
+        return TREE_BYTES // (len(self._norm) * self.dtype.itemsize) if rows is None else rows
 
     def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
         """Read windows as trees.
@@ -183,14 +181,14 @@ class Decoder:
         self._rows_read += count
         if self._rows_read >= WORTH_PACKING:
             self.settle()
-        rotation = self._rotation(torch.tensor(tree.depths, device=self.device))
-        rows, block, chain = _layout(count, self.device)
-        attention = _Attention(tree, rows, block, chain, self.device, self.dtype)
-        hidden = F.embedding(torch.tensor(tree.ids, device=self.device), self._table())  # [N, H]
+        rotation = self._rotation(sent(torch.tensor(tree.depths), self.device))
+        layout = _layout(count, self.device)
+        attention = _Attention(tree, layout, self.device, self.dtype)
+        hidden = F.embedding(sent(torch.tensor(tree.ids), self.device), self._table())  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
-            for first in range(0, count, rows):
-                chunk = slice(first, min(first + rows, count))
+            for first in range(0, count, layout.rows):
+                chunk = slice(first, min(first + layout.rows, count))
                 layer(hidden, chunk, rotation, keys, values, attention)
         return hidden
 
@@ -225,13 +223,31 @@ def _full(count: int) -> int:
     return -(-count // step) * step
 
 
-def _layout(count: int, device: torch.device) -> tuple[int, int, int]:
-    """Rows of a chunk, of a block, and of a block in which each leads to the next."""
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the rows of a tree go through a layer.
+
+    Attributes:
+        rows: of a chunk.
+        block: rows of a block that attends together.
+        chain: rows of one in which each leads to the next.
+        keys: how many keys blocks that attend side by side may look at together.
+        masks: bytes of masks that are kept.
+    """
+
+    rows: int
+    block: int
+    chain: int
+    keys: int
+    masks: int
+
+
+def _layout(count: int, device: torch.device) -> _Layout:
     if device.type != "cpu":
-        return count, BLOCK_ELSEWHERE, count
+        return _Layout(count, BLOCK_ELSEWHERE, count, MOST_KEYS_ELSEWHERE, MASK_BYTES_ELSEWHERE)
     chunks = -(-count // CHUNK)
     rows = -(-count // chunks // BLOCK) * BLOCK  # of a size: a last one of a few rows would be slow, and less exact
-    return rows, BLOCK, CHAIN
+    return _Layout(rows, BLOCK, CHAIN, MOST_KEYS, MASK_BYTES)
 
 
 class _Layer:
@@ -335,24 +351,18 @@ class _Group:
 class _Attention:
     """Each id of a tree attends to those that lead to it, and to itself."""
 
-    def __init__(self, tree: Tree, rows: int, size: int, chain: int, device: torch.device, dtype: torch.dtype) -> None:
-        """Plan it.
-
-        Args:
-            rows: in a chunk.
-            size: rows of a block.
-            chain: rows of one in which each leads to the next.
-        """
-        self._ends = torch.tensor(tree.ends, device=device)
+    def __init__(self, tree: Tree, layout: _Layout, device: torch.device, dtype: torch.dtype) -> None:
+        """Plan it."""
+        self._ends = sent(torch.tensor(tree.ends), device)
         count = len(tree.ids)
-        chunks = [(first, min(first + rows, count)) for first in range(0, count, rows)]
-        self._parts = {first: list(_parts(tree, first, end, size, chain, device)) for first, end in chunks}
+        chunks = [(first, min(first + layout.rows, count)) for first in range(0, count, layout.rows)]
+        self._parts = {first: list(_parts(tree, first, end, layout, device)) for first, end in chunks}
         # What the last rows of a chain see of it. Each chain's mask is a corner of this.
-        most = min(max(size, chain), MOST_MASKED)
+        most = min(max(layout.block, layout.chain), MOST_MASKED)
         self._chain = torch.zeros(most, max(tree.depths) + 1 + most, dtype=dtype, device=device)
         self._chain[:, -most:] = torch.full((most, most), -torch.inf, dtype=dtype, device=device).triu(1)
         self._masks: dict[int, Tensor] = {}
-        self._room = MASK_BYTES
+        self._room = layout.masks
 
     def __call__(self, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Mix the values of what each row may attend to.
@@ -396,10 +406,10 @@ class _Attention:
         return mask
 
 
-def _parts(tree: Tree, first: int, end: int, size: int, chain: int, device: torch.device) -> Iterator[_Chain | _Group]:
-    """Cut rows `first` to `end` into blocks of `size`, and put those that look back at about as much side by side.
+def _parts(tree: Tree, first: int, end: int, layout: _Layout, device: torch.device) -> Iterator[_Chain | _Group]:
+    """Cut rows `first` to `end` into blocks, and put those that look back at about as much side by side.
 
-    A block in which each row leads to the next goes on to `chain` rows, and at most MOST_MASKED if anything stands
+    A block in which each row leads to the next goes on to a chain's rows, and at most MOST_MASKED if anything stands
     before it.
     """
     waiting: list[list[int]] = []
@@ -409,15 +419,15 @@ def _parts(tree: Tree, first: int, end: int, size: int, chain: int, device: torc
         if waiting:
             width = max(map(len, waiting))
             filled = [keys + [0] * (width - len(keys)) for keys in waiting]
-            yield _Group(slice(begin, stop), torch.tensor(filled, device=device))
+            yield _Group(slice(begin, stop), sent(torch.tensor(filled), device))
 
     stop = first
     while stop < end:
-        start, stop = stop, min(stop + size, end)
+        start, stop = stop, min(stop + layout.block, end)
         path = tree.path(start)
         leads_on = tree.depths[stop - 1] - len(path) == stop - 1 - start  # no row is more than one deeper
         if leads_on and (not path or path[0] + len(path) == start):  # the path stands in one piece, right before
-            last = min(start + (min(chain, MOST_MASKED) if path else chain), end)
+            last = min(start + (min(layout.chain, MOST_MASKED) if path else layout.chain), end)
             while stop < last and tree.parents[stop] == stop - 1:
                 stop += 1
             yield from group(start)
@@ -427,7 +437,8 @@ def _parts(tree: Tree, first: int, end: int, size: int, chain: int, device: torc
         keys = [*path, *range(start, stop)]
         blocks = [*waiting, keys]
         width = max(map(len, blocks))
-        if stop - start < size or width * len(blocks) > min(MOST_KEYS, FILLING * sum(map(len, blocks))):
+        most = min(layout.keys, FILLING * sum(map(len, blocks)))
+        if stop - start < layout.block or width * len(blocks) > most:
             yield from group(start)
             waiting, begin, blocks = [], start, [keys]
         waiting = blocks
@@ -519,16 +530,6 @@ class _Packed(_Linear):
     def _fused(self, rows: Tensor, step: str) -> Tensor:
         result: Tensor = ONEDNN._linear_pointwise(rows, self.weight, self.bias, step, [], "")
         return result
-
-
-def _free_bytes(device: torch.device) -> int | None:
-    """What an accelerator has left, what torch keeps there for later included; None for a CPU, or where nobody says."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return None
 
 
 def _packs(dtype: torch.dtype) -> bool:

@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from .accelerator import Arriving, Columns, fetched, sent
 from .errors import LmscoreError
 from .planning import Window
 
 log = logging.getLogger(__name__)
 
 HEAD_ROWS = 256
-"""Rows that meet the vocabulary at once."""
+HEAD_ROWS_ELSEWHERE = 512
+"""Rows that meet the vocabulary at once, on a CPU and on an accelerator."""
 
 SMALLEST_SHARE = 1 / 64
 """Batches are halved when memory runs out, but not below this part of their usual size."""
@@ -61,13 +63,18 @@ class Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What the model says of one token: nats (None where nothing stands before it), and what else was asked for."""
+    """What the model says of tokens in a row, a column for each thing that is wanted; the others are None.
 
-    logprob: float | None
-    rank: int | None = None
-    entropy: float | None = None
-    top: tuple[tuple[int, float], ...] | None = None
-    among: float | None = None
+    Attributes:
+        logprobs: nats.
+        ranks, entropies, tops, among: as `Wanted` asks for them; of the likeliest tokens, ids and log-probabilities.
+    """
+
+    logprobs: Sequence[float]
+    ranks: Sequence[int] | None = None
+    entropies: Sequence[float] | None = None
+    tops: Sequence[tuple[tuple[int, float], ...]] | None = None
+    among: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,66 +91,92 @@ class Wanted:
     among: frozenset[int] = frozenset()
 
 
-def run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[list[Readout]]:
-    """Read windows; for each, one readout for each token scored there. Windows that are equal are read once.
+def run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[Readout]:
+    """Read windows; for each, a readout of the tokens scored there. As `begin`, and wait for it."""
+    return begin(network, windows, wanted, more)()
+
+
+def begin(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> Callable[[], list[Readout]]:
+    """Begin to read windows: an accelerator goes on with it by itself, a CPU is through when this returns.
+
+    Windows that are equal are read once.
 
     Args:
-        more: told of tokens as they are scored, those of equal windows once.
+        more: told of tokens as they are sent to be scored, those of equal windows once.
+
+    Returns:
+        What waits for the readouts, one for each window.
 
     Raises:
         LmscoreError: memory ran out, even for small batches.
     """
     distinct = list(dict.fromkeys(windows))
-    found = dict(zip(distinct, _run(network, distinct, wanted, more), strict=True))
-    return [found[window] for window in windows]
-
-
-def _run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[list[Readout]]:
-    found: dict[int, list[Readout]] = {}
-    share = 1.0
+    begun = list[tuple[list[int], Arriving]]()
     with torch.inference_mode(), memory_errors():
-        while left := [index for index in range(len(windows)) if index not in found]:
+        left, share = list(range(len(distinct))), 1.0
+        while left:
             try:
-                for read, hidden in network.read([windows[index] for index in left], share):
+                for read, hidden in network.read([distinct[index] for index in left], share):
                     here = [left[place] for place in read.indices]
-                    targets = [id for index in here for id in windows[index].scored]
-                    readouts = iter(_read_out_rows(network, hidden, read.asked, targets, wanted))
-                    found.update((index, list(islice(readouts, len(windows[index].scored)))) for index in here)
+                    targets = [id for index in here for id in distinct[index].scored]
+                    begun.append((here, fetched(_read_out_rows(network, hidden, read.asked, targets, wanted))))
                     more(len(targets))
+                break
             except (MemoryError, RuntimeError) as err:
                 share /= 2
                 if not _out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:
                     raise
                 log.warning("out of memory: going on with batches of 1/%d of the usual size", round(1 / share))
-    if len(windows) > 1:  # what is no number in one window may have spread to others that were read with it
-        for index in (index for index, readouts in found.items() if not _finite(readouts)):
-            found[index] = _run(network, [windows[index]], wanted)[0]
-    return [found[index] for index in range(len(windows))]
+            done = {index for here, _ in begun for index in here}
+            left = [index for index in left if index not in done]
+
+    def wait() -> list[Readout]:
+        found = dict[Window, Readout]()
+        with memory_errors():
+            for here, arriving in begun:
+                read = [distinct[index] for index in here]
+                found.update(zip(read, _readouts(arriving(), [len(window.scored) for window in read]), strict=True))
+        if len(distinct) > 1:  # what is no number in one window may have spread to others that were read with it
+            strange = [w for w, readout in found.items() if not all(map(math.isfinite, readout.logprobs))]
+            found.update((window, run(network, [window], wanted)[0]) for window in strange)
+        return [found[window] for window in windows]
+
+    return wait
 
 
-def _finite(readouts: Iterable["Readout"]) -> bool:
-    return all(math.isfinite(readout.logprob or 0.0) for readout in readouts)
+def _readouts(columns: Columns, lengths: Iterable[int]) -> Iterator[Readout]:
+    """Cut columns into readouts of so many tokens each."""
+    held: dict[str, list[Any]] = {name: column.tolist() for name, column in columns.items()}
+    if "top_ids" in held:
+        likeliest = zip(held.pop("top_ids"), held.pop("top_logprobs"), strict=True)
+        held["tops"] = [tuple(zip(*alternatives, strict=True)) for alternatives in likeliest]
+    first = 0
+    for length in lengths:
+        yield Readout(**{name: column[first : first + length] for name, column in held.items()})
+        first += length
 
 
 def _read_out_rows(
     network: Network, hidden: Tensor, asked: Sequence[int], targets: Sequence[int], wanted: Wanted
-) -> list[Readout]:
-    """One readout for each target; a row that several are asked after meets the vocabulary once."""
-    size = HEAD_ROWS if wanted == Wanted() else HEAD_ROWS // 4  # where whole rows of logits are kept, fewer of them
-    rows, row_of = torch.unique(torch.tensor(asked, device=hidden.device), return_inverse=True)  # [U], [A]
-    wished = torch.tensor(targets, device=hidden.device)  # [A]
-    readouts: list[Any] = [None] * len(targets)
-    for first in range(0, len(rows), size):
-        here = ((row_of >= first) & (row_of < first + size)).nonzero().squeeze(-1)
+) -> Columns:
+    """What is wanted of each target; a row that several are asked after meets the vocabulary once."""
+    device = hidden.device
+    size = HEAD_ROWS if device.type == "cpu" else HEAD_ROWS_ELSEWHERE
+    size = size if wanted == Wanted() else size // 4  # where whole rows of logits are kept, fewer of them
+    # Worked out on the CPU: an accelerator would have to be waited for.
+    rows, row_of = torch.unique(torch.tensor(asked), return_inverse=True)  # [U], [A]
+    row_of, order = row_of.sort()  # so that those asked after the same rows stand together
+    bounds = torch.searchsorted(row_of, torch.arange(0, len(rows) + size, size)).tolist()
+    wished = sent(torch.tensor(targets)[order], device)  # [A]
+    row_of, back, rows = sent(row_of % size, device), sent(order.argsort(), device), sent(rows, device)
+    parts = list[Columns]()
+    for first, (begins, ends) in zip(range(0, len(rows), size), pairwise(bounds), strict=True):
         logits = network.logits(hidden[rows[first : first + size]])
-        for place, readout in zip(
-            here.tolist(), read_out(logits, row_of[here] - first, wished[here], wanted), strict=True
-        ):
-            readouts[place] = readout
-    return readouts
+        parts.append(read_out(logits, row_of[begins:ends], wished[begins:ends], wanted))
+    return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
 
 
-def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wanted) -> Iterator[Readout]:
+def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wanted) -> Columns:
     """The log-probability of each target, and what else is wanted: ``logit[target] - logsumexp(logits)``.
 
     Args:
@@ -151,8 +184,12 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
             Only where more than the log-probability is wanted do they exist all at once.
         rows: [A], the row each target is asked of.
         targets: [A], ids.
+
+    Returns:
+        ``logprobs``, [A]; and as wanted ``ranks``, ``entropies`` and ``among``, [A], ``top_ids`` and ``top_logprobs``,
+        [A, K].
     """
-    norm = logit = torch.tensor(-torch.inf, device=targets.device)
+    norm = logit = torch.full((), -torch.inf, device=targets.device)
     kept = list[Tensor]()
     at = 0
     for block in logits:  # [R, part of V]
@@ -164,25 +201,20 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
         if wanted != Wanted():
             kept.append(block)
         at += block.shape[-1]
-    ranks: Any = [None] * len(targets)
-    entropies: Any = ranks
-    tops: Any = ranks
-    masses: Any = ranks
+    columns = {"logprobs": logit - norm[rows]}
     if kept:
         whole = torch.cat(kept, dim=-1)  # [R, V]
         if wanted.rank:
             pairs = zip(torch.split(rows, len(whole)), torch.split(logit, len(whole)), strict=True)
-            ranks = [1 + above for row, own in pairs for above in (whole[row] > own[:, None]).sum(-1).tolist()]
+            columns["ranks"] = 1 + torch.cat([(whole[row] > own[:, None]).sum(-1) for row, own in pairs])
         if wanted.entropy:  # -Σ p ln p over the vocabulary, where p = 0 counts 0
-            entropies = torch.special.entr((whole - norm[:, None]).exp_()).sum(-1)[rows].tolist()
+            columns["entropies"] = torch.special.entr((whole - norm[:, None]).exp_()).sum(-1)[rows]
         if wanted.top:
             best = whole.topk(min(wanted.top, whole.shape[-1]), dim=-1)  # [R, K]
-            ids, values = best.indices[rows].tolist(), (best.values - norm[:, None])[rows].tolist()
-            tops = [tuple(zip(*alternatives, strict=True)) for alternatives in zip(ids, values, strict=True)]
+            columns["top_ids"], columns["top_logprobs"] = best.indices[rows], (best.values - norm[:, None])[rows]
         if wanted.among:
-            masses = (_logsumexp(whole[:, _index(wanted.among, whole.device)]) - norm)[rows].tolist()
-    for readout in zip((logit - norm[rows]).tolist(), ranks, entropies, tops, masses, strict=True):
-        yield Readout(*readout)
+            columns["among"] = (_logsumexp(whole[:, _index(wanted.among, whole.device)]) - norm)[rows]
+    return columns
 
 
 @lru_cache(maxsize=1)  # the same for every row of a run

@@ -188,13 +188,14 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
             tree, path, shared = Tree(), [], 0
         _end(tree, path[shared:])
         del path[shared:]
-        for id in window.ids[shared:-1]:
-            node = len(tree.ids)
-            tree.ids.append(id)
+        node, new = len(tree.ids), window.ids[shared:-1]
+        if new:
             tree.parents.append(path[-1] if path else -1)
-            tree.depths.append(len(path))
-            tree.ends.append(node + 1)
-            path.append(node)
+            tree.parents.extend(range(node, node + len(new) - 1))
+        tree.ids.extend(new)
+        tree.depths.extend(range(shared, shared + len(new)))
+        tree.ends.extend(range(node + 1, node + 1 + len(new)))
+        path.extend(range(node, node + len(new)))
         tree.indices.append(index)
         tree.asked.extend(path[window.first - 1 :])
         before = window.ids[:-1]

@@ -14,8 +14,18 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from .accelerator import most_rows, sent
 from .errors import LmscoreError
 from .planning import Batch, Window, batches
+
+BUDGET = 1024
+MOST_BUDGET = 65_536
+"""Padded tokens of a batch: on a CPU, and at most on an accelerator."""
+
+STATES = 48
+USUAL_SIZE = 4096
+"""How many states a token takes on its way through a layer, of a size that nearly every configuration tells: a dozen
+of its own, a unit's three, each some times as wide, and as much again where a model is not frugal."""
 
 FEWEST_ROWS = 8
 """Thinner matrices are filled up with rows that nobody reads: see `decoder.FEWEST_ROWS`."""
@@ -48,7 +58,15 @@ class Pretrained:
         self.vocabulary: int = logits.shape[-1]
         limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.limit = limit if isinstance(limit, int) and limit > 0 else None
-        self._budget = (1024 if self.device.type == "cpu" else 16384) // (1 if apart else 8)
+
+    @cached_property
+    def _budget(self) -> int:
+        """How many padded tokens a batch may have: decided once, since sums differ with what is read together."""
+        config = self._model.config.get_text_config()
+        states = STATES * (getattr(config, "hidden_size", None) or USUAL_SIZE)
+        whole = isinstance(self._parts, _Whole)  # whose hidden rows are logits
+        tokens = most_rows(states * self.dtype.itemsize + 8 * whole * self.vocabulary, self.device)
+        return BUDGET // (8 if whole else 1) if tokens is None else min(tokens, MOST_BUDGET)
 
     def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Batch, Tensor]]:
         """Read windows in batches.
@@ -83,7 +101,7 @@ class Pretrained:
         if cache is not None:
             cache = copy.deepcopy(cache)  # reading on would lengthen it
             cache.batch_repeat_interleave(height)
-        return self._parts.body(ids.to(self.device), cache)
+        return self._parts.body(sent(ids, self.device), cache)
 
     def _after(self, stem: tuple[int, ...]) -> Any:
         """The cache after a stem; None where there is none."""

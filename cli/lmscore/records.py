@@ -5,6 +5,7 @@ Derived figures are properties, so that no number is stored twice.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,6 +117,27 @@ class Token:
     top: tuple[Alternative, ...] | None = None
     spelling: str = ""
     special: bool = False
+
+
+class Tokens(Sequence[Token], ABC):
+    """A text's tokens, made when they are looked at; what they add up to is known before. Equal to a tuple of them."""
+
+    @property
+    @abstractmethod
+    def logprobs(self) -> Sequence[float]:
+        """The log-probabilities of those that have one, nats, in order: the last of all tokens."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokens | tuple) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def __reduce__(self) -> tuple[type[tuple[Token, ...]], tuple[tuple[Token, ...]]]:
+        return tuple, (tuple(self),)  # a copy in another process needs no model
 
 
 def joint_logprob(tokens: Sequence[Token]) -> float | None:
@@ -242,8 +264,8 @@ class Score:
 
     Attributes:
         text, context: as they were given.
-        tokens: the text's tokens in order; a context's tokens are not among them. Those of a long text are made when
-            they are looked at.
+        tokens: the text's tokens in order; a context's tokens are not among them. None may lack a log-probability
+            behind one that has one.
         windows: how many overlapping windows the model read the text in.
         min_context: the fewest tokens that stood before any token whose window did not reach back
             to the beginning; None where nothing was cut off.
@@ -265,6 +287,8 @@ class Score:
     @cached_property
     def logprobs(self) -> tuple[float, ...]:
         """The log-probabilities that exist, in order: the ones the total adds up."""
+        if isinstance(self.tokens, Tokens):
+            return tuple(self.tokens.logprobs)
         return tuple(token.logprob for token in self.tokens if token.logprob is not None)
 
     @property
@@ -282,7 +306,7 @@ class Score:
         """UTF-8 bytes of the scored text: those of unscored tokens are left out."""
         if not self.num_unscored:
             return len(self.text.encode())
-        unscored = sum(token.end - max(token.start, 0) for token in self.tokens if token.logprob is None)
+        unscored = sum(token.end - max(token.start, 0) for token in self.tokens[: self.num_unscored])
         return len(self.text.encode()) - unscored
 
     @cached_property
@@ -313,8 +337,9 @@ class Score:
     @cached_property
     def weakest(self) -> Token | None:
         """The token with the lowest log-probability; the first of them on a tie."""
-        scored = (token for token in self.tokens if token.logprob is not None)
-        return min(scored, key=lambda token: token.logprob or 0.0, default=None)
+        if not self.logprobs:
+            return None
+        return self.tokens[self.num_unscored + self.logprobs.index(min(self.logprobs))]
 
     def is_weakest(self, token: Token) -> bool:
         """Whether a token of its is the weakest."""

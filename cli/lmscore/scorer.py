@@ -5,20 +5,21 @@ would take the same records and give the same records.
 """
 
 import math
+import os
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import islice
-from typing import cast, overload
+from functools import cached_property, partial
+from itertools import chain, islice
+from typing import TypeVar, overload
 
 import torch
 
 from . import catalogue, engine, loading, planning, ranking, words
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
-from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Words
+from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Tokens, Words
 from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
 
 FIRST_LOOK_AHEAD = 512
@@ -37,8 +38,11 @@ bound on memory (eight bytes each)."""
 MOST_HELD_OF_ONE = 1 << 20
 """The same, of a long text's windows, which share nothing."""
 
-MOST_MADE = 1 << 16
-"""Tokens of a text that are all made at once."""
+MOST_KEPT = 1 << 16
+"""Tokens of a text that are kept once they are made."""
+
+RUNS_AHEAD = 1
+"""How often more is sent to an accelerator before what was sent first is waited for."""
 
 ASKED_BEHIND = 0
 """Any id will do behind a text, where only what the model expects there is asked for."""
@@ -58,16 +62,18 @@ class _Prepared:
 
 @dataclass(slots=True)
 class _Found:
-    """What the model says of a text, window by window.
+    """What the model says of a text: a column for each thing that is wanted, those of the others empty.
 
     Attributes:
         logprobs: nats, of the tokens that are scored.
-        readouts: what else was asked for; empty where nothing was.
         windows: of each, how many tokens it scores, and how many it looks back at, if it does not reach the beginning.
     """
 
     logprobs: "array[float]" = field(default_factory=lambda: array("d"))
-    readouts: list[engine.Readout] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
+    tops: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
+    among: list[float] = field(default_factory=list)
     windows: list[tuple[int, int | None]] = field(default_factory=list)
 
     @property
@@ -75,48 +81,66 @@ class _Found:
         """The fewest tokens that any window looks back at, of those that do not reach the beginning."""
         return min((behind for _, behind in self.windows if behind is not None), default=None)
 
-    def add(self, readouts: Sequence[engine.Readout], more: bool, behind: int | None) -> None:
+    def add(self, readout: engine.Readout, behind: int | None) -> None:
         """Add a window.
 
         Args:
-            more: whether more was asked for than log-probabilities.
             behind: how many tokens it looks back at, if it does not reach the beginning.
         """
-        self.logprobs.extend(cast(float, readout.logprob) for readout in readouts)
-        self.readouts.extend(readouts if more else ())
-        self.windows.append((len(readouts), behind))
+        self.logprobs.extend(readout.logprobs)
+        self.ranks.extend(readout.ranks or ())
+        self.entropies.extend(readout.entropies or ())
+        self.tops.extend(readout.tops or ())
+        self.among.extend(readout.among or ())
+        self.windows.append((len(readout.logprobs), behind))
 
-    def drop_last(self) -> tuple[engine.Readout, int | None]:
-        """Forget the last token; give what was read out of it, and what a window that read nothing else looks back at.
+    def drop_last(self) -> tuple[float, int | None]:
+        """Forget the last token; give what `among` said there, and what a window that read nothing else looks back at.
 
         That window is forgotten, too.
         """
-        self.logprobs.pop()
         behind = self.windows.pop()[1] if self.windows[-1][0] == 1 else None
-        return self.readouts.pop(), behind
+        for column in (self.logprobs, self.ranks, self.entropies, self.tops):
+            del column[-1:]
+        return self.among.pop(), behind
 
 
-class _Tokens(Sequence[Token]):
-    """A text's tokens, each made when it is looked at."""
+class _Tokens(Tokens):
+    """A text's tokens, made from what is known of them; those of a text that is not long are kept once all are made."""
 
     def __init__(self, pieces: Pieces, found: _Found, alternatives: "Alternatives") -> None:
         self._pieces, self._found, self._alternatives = pieces, found, alternatives
         self._unscored = len(pieces) - len(found.logprobs)
 
+    @property
+    def logprobs(self) -> Sequence[float]:
+        return self._found.logprobs
+
     def __len__(self) -> int:
         return len(self._pieces)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._all) if len(self) <= MOST_KEPT else map(self._made, range(len(self)))
 
     @overload
     def __getitem__(self, at: int) -> Token: ...
     @overload
     def __getitem__(self, at: slice) -> list[Token]: ...
     def __getitem__(self, at: int | slice) -> Token | list[Token]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        index = range(len(self))[at]
-        piece, place = self._pieces[index], index - self._unscored
-        logprob = self._found.logprobs[place] if place >= 0 else None
-        readout = self._found.readouts[place] if place >= 0 and self._found.readouts else engine.Readout(logprob)
+        places = range(len(self))[at]
+        return self._made(places) if isinstance(places, int) else list(map(self._made, places))
+
+    @cached_property
+    def _all(self) -> tuple[Token, ...]:
+        return tuple(map(self._made, range(len(self))))
+
+    def _made(self, index: int) -> Token:
+        piece, found, place = self._pieces[index], self._found, index - self._unscored
+
+        def told(column: Sequence[T]) -> T | None:
+            return column[place] if column and place >= 0 else None
+
+        top = told(found.tops)
         return Token(
             index=index,
             id=piece.id,
@@ -124,16 +148,17 @@ class _Tokens(Sequence[Token]):
             bytes=piece.bytes,
             start=piece.start,
             end=piece.end,
-            logprob=logprob,
-            rank=readout.rank,
-            entropy=readout.entropy,
+            logprob=told(found.logprobs),
+            rank=told(found.ranks),
+            entropy=told(found.entropies),
             straddles=piece.straddles,
-            top=None if readout.top is None else self._alternatives(readout.top),
+            top=None if top is None else self._alternatives(top),
             spelling=piece.spelling,
             special=piece.special,
         )
 
 
+T = TypeVar("T")
 Alternatives = Callable[[Sequence[tuple[int, float]]], tuple[Alternative, ...]]
 
 
@@ -205,31 +230,10 @@ class Scorer:
         Raises:
             LmscoreError: as `score`, naming the text; the scores before it have been given.
         """
-        tokens, held, block = 0, 0, list[_Prepared]()
-        source = iter(texts)
-        failure: LmscoreError | None = None
-        while True:
-            try:
-                if (item := next(source, None)) is None:
-                    break
-                text = Text(item) if isinstance(item, str) else item
-                tokenized = self._tokenize(text, reading)
-            except LmscoreError as err:
-                failure = err  # first give what came before it
-                break
-            again = bool(block) and text.context == block[-1].text.context
-            if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
-                yield from self._score_block(block, reading, tick)
-                ahead, tokens, held, block, again = min(4 * ahead, self.look_ahead), 0, 0, [], False
-            if again and tokenized.context == block[-1].tokenized.context:
-                # Keep those ids, and not their likes as well.
-                tokenized = replace(tokenized, context=block[-1].tokenized.context)
-            block.append(_Prepared(text, tokenized))
-            tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
-            held += len(tokenized.context) + len(tokenized.pieces)
-        yield from self._score_block(block, reading, tick)
-        if failure is not None:
-            raise failure
+        blocks = self._blocks(self._prepared(texts, reading, ahead), ahead)
+        runs = (run for block in blocks for run in self._runs(block, reading, tick))
+        for finish in _later(runs, 0 if self._network.device.type == "cpu" else RUNS_AHEAD):
+            yield from finish()
 
     def rank(
         self,
@@ -310,21 +314,52 @@ class Scorer:
             if by == "pmi":
                 yield from (Text(text.text, None, text.origin, text.index) for text in group)
 
-    def _tokenize(self, text: Text, reading: Reading) -> Tokenized:
-        tokenized = self._tokenizer.tokenize(text, reading)
-        for id in (*tokenized.context, *tokenized.pieces.ids):
-            if id >= self._network.vocabulary:
-                raise LmscoreError(
-                    f"{text.origin}: the tokenizer gives id {id}, but the model knows {self._network.vocabulary}; "
-                    "they do not belong together"
-                )
-        return tokenized
+    def _prepared(self, texts: Iterable[str | Text], reading: Reading, ahead: int) -> Iterator[_Prepared]:
+        """Cut texts into tokens, several at a time."""
+        for bunch in _bunches(texts, ahead, self.look_ahead):
+            for text, tokenized in zip(bunch, self._tokenizer.tokenize_all(bunch, reading), strict=True):
+                greatest = max(chain(tokenized.context, tokenized.pieces.ids))
+                if greatest >= self._network.vocabulary:
+                    raise LmscoreError(
+                        f"{text.origin}: the tokenizer gives id {greatest}, but the model knows "
+                        f"{self._network.vocabulary}; they do not belong together"
+                    )
+                yield _Prepared(text, tokenized)
 
-    def _score_block(self, block: Sequence[_Prepared], reading: Reading, tick: Tick) -> Iterator[Score]:
+    def _blocks(self, source: Iterator[_Prepared], ahead: int) -> Iterator[list[_Prepared]]:
+        """As many texts as are read together, `ahead` tokens or some more; then four times as many each time."""
+        tokens, held, block = 0, 0, list[_Prepared]()
+        try:
+            for prepared in source:
+                text, tokenized = prepared.text, prepared.tokenized
+                again = bool(block) and text.context == block[-1].text.context
+                if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
+                    yield block
+                    ahead, tokens, held, block, again = min(4 * ahead, self.look_ahead), 0, 0, [], False
+                if again and tokenized.context == block[-1].tokenized.context:
+                    # Keep those ids, and not their likes as well.
+                    tokenized = replace(tokenized, context=block[-1].tokenized.context)
+                block.append(_Prepared(text, tokenized))
+                tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
+                held += len(tokenized.context) + len(tokenized.pieces)
+        except LmscoreError:
+            yield block  # first what came before it
+            raise
+        yield block
+
+    def _runs(
+        self, block: Sequence[_Prepared], reading: Reading, tick: Tick
+    ) -> Iterator[Callable[[], Iterator[Score]]]:
+        """Begin to read a block's windows, as many together as may be held.
+
+        Yields:
+            What waits for them, and gives the scores of those texts that are read then.
+        """
         corrects = self._corrects(reading)
         among = self._openers if corrects else frozenset()
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top, among)
         found = [_Found() for _ in block]
+        start = 0 if self.start.id is None else 1
         done, total = 0, sum(len(prepared.tokenized.pieces) + corrects for prepared in block)
 
         def more(tokens: int) -> None:
@@ -332,20 +367,31 @@ class Scorer:
             done += tokens
             tick(done, total)
 
-        start = 0 if self.start.id is None else 1
-        for together in self._windows(block, reading):
-            readouts = engine.run(self._network, [window for _, window in together], wanted, more)
-            for (at, window), own in zip(together, readouts, strict=True):
-                found[at].add(own, wanted != engine.Wanted(), window.first - start if window.cut else None)
-        tick(total, total)
-        for prepared, of_text in zip(block, found, strict=True):
-            yield self._assemble(prepared, of_text, reading)
+        def finish(
+            together: Sequence[tuple[int, planning.Window]], ended: range, wait: Callable[[], list[engine.Readout]]
+        ) -> Iterator[Score]:
+            for (at, window), readout in zip(together, wait(), strict=True):
+                found[at].add(readout, window.first - start if window.cut else None)
+            if ended.stop == len(block):
+                tick(total, total)
+            for at in ended:
+                yield self._assemble(block[at], found[at], reading)
 
-    def _windows(self, block: Sequence[_Prepared], reading: Reading) -> Iterator[list[tuple[int, planning.Window]]]:
-        """The windows of all texts, each with its text's place in the block, as many together as may be held."""
+        for together, ended in self._windows(block, reading):
+            windows = [window for _, window in together]
+            yield partial(finish, together, ended, engine.begin(self._network, windows, wanted, more))
+
+    def _windows(
+        self, block: Sequence[_Prepared], reading: Reading
+    ) -> Iterator[tuple[list[tuple[int, planning.Window]], range]]:
+        """The windows of all texts, as many together as may be held.
+
+        Yields:
+            Windows, each with its text's place in the block; and the places of the texts that end with them.
+        """
         start = () if self.start.id is None else (self.start.id,)
         together: list[tuple[int, planning.Window]] = []
-        held = 0
+        first, held, most = 0, 0, MOST_HELD
         for at, prepared in enumerate(block):
             context = prepared.tokenized.context
             ids, limit = (*context, *prepared.tokenized.pieces.ids), self._network.limit
@@ -353,13 +399,12 @@ class Scorer:
             if self._corrects(reading):
                 windows = planning.with_behind(windows, start, ids, limit, reading.stride, ASKED_BEHIND)
             for window in windows:
+                if held > most:
+                    yield together, range(first, at)
+                    together, first, held = [], at, 0
                 together.append((at, window))
-                held += len(window.ids)
-                if held > (MOST_HELD_OF_ONE if window.cut else MOST_HELD):
-                    yield together
-                    together, held = [], 0
-        if together:
-            yield together
+                held, most = held + len(window.ids), MOST_HELD_OF_ONE if window.cut else MOST_HELD
+        yield together, range(first, len(block))
 
     def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
@@ -374,7 +419,7 @@ class Scorer:
         return Score(
             text=text.text,
             context=text.context,
-            tokens=tuple(tokens) if len(tokens) <= MOST_MADE else tokens,
+            tokens=tokens,
             windows=max(len(found.windows), 1),
             min_context=found.min_context,
             model=self.provenance,
@@ -393,16 +438,16 @@ class Scorer:
         prepared: _Prepared,
         tokens: Sequence[Token],
         found: _Found,
-        behind: engine.Readout | None,
+        behind: float | None,
         end_context: int | None,
     ) -> Words:
-        """The text's words; corrected if it is known how probable one begins behind the text."""
+        """The text's words; corrected if it is known how probable one begins behind the text, log P in nats."""
         openings = None
         if behind is not None:
-            unscored = [None] * (len(tokens) - len(found.readouts))
+            unscored = [None] * (len(tokens) - len(found.among))
             context = prepared.tokenized.context
             within = bool(context) and not self._tokenizer.closes(context[-1])
-            masses = [*unscored, *(readout.among for readout in found.readouts), behind.among]
+            masses = [*unscored, *found.among, behind]
             openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
         is_open = openings is not None and not self._tokenizer.closes(tokens[-1].id)
@@ -420,6 +465,40 @@ class Scorer:
             for id, logprob in likely
             if math.isfinite(logprob)
         )
+
+
+def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list[Text]]:
+    """Texts in runs of about `size` characters with their contexts, then of four times as many each time, up to `most`.
+
+    So many characters are hardly as many tokens, so that nothing waits long for texts that are not needed yet.
+    """
+    bunch, held = list[Text](), 0
+    try:
+        for item in texts:
+            text = Text(item) if isinstance(item, str) else item
+            bunch.append(text)
+            held += len(text.context or "") + len(text.text)
+            if held >= size:
+                yield bunch
+                bunch, held, size = [], 0, min(4 * size, most)
+    except LmscoreError:
+        yield bunch  # first what came before it
+        raise
+    yield bunch
+
+
+def _later(items: Iterable[T], count: int) -> Iterator[T]:
+    """The same items, each when `count` more have been asked for: what was begun with them goes on meanwhile."""
+    waiting = deque[T]()
+    try:
+        for item in items:
+            waiting.append(item)
+            if len(waiting) > count:
+                yield waiting.popleft()
+    except LmscoreError:
+        yield from waiting  # first what came before it
+        raise
+    yield from waiting
 
 
 def open_scorer(
@@ -453,6 +532,7 @@ def open_scorer(
     """
     if threads is not None:
         torch.set_num_threads(threads)
+        os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's: heeded where it has not begun yet
     choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
     network, tokenizer, found_revision = loading.load(choice, report)
     entry = catalogue.same_model(model)

@@ -10,11 +10,11 @@ import operator
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, islice, takewhile
-from typing import Any, overload
+from itertools import accumulate, chain, islice, takewhile
+from typing import Any, cast, overload
 
 from tokenizers.models import Unigram
 
@@ -64,7 +64,7 @@ class Pieces(Sequence[Piece]):
         self._end_symbol = end_symbol
         self._spelled: dict[bytes, tuple[str, bytes]] = {}  # each string once
         one: dict[int, int] = {}  # number for all its likes
-        self.ids = (*(one.setdefault(id, id) for id in cut.ids), *([] if end_symbol is None else [end_symbol.id]))
+        self.ids = (*map(one.setdefault, cut.ids, cut.ids), *([] if end_symbol is None else [end_symbol.id]))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -103,11 +103,6 @@ class _Cut:
     starts: "array[int]"
     ends: "array[int]"
 
-    @classmethod
-    def of(cls, ids: Iterable[int], spans: Iterable[tuple[int, int]]) -> "_Cut":
-        starts, ends = zip(*spans, strict=True) if (spans := list(spans)) else ((), ())
-        return cls(array("q", ids), array("q", starts), array("q", ends))
-
     def __getitem__(self, part: slice) -> "_Cut":
         return _Cut(self.ids[part], self.starts[part], self.ends[part])
 
@@ -142,22 +137,29 @@ class Tokenizer:
         Raises:
             LmscoreError: the text has no tokens, is not valid Unicode, or has no end symbol to score.
         """
-        context, body = (_utf8(part or "", text.origin) for part in (text.context, text.text))
-        self._warn_of_symbols(text, reading)
-        if reading.boundary == "joint":
-            cut = self._cut((text.context or "") + text.text, reading.parse_special)
-            # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
-            first = next((i for i, end in enumerate(cut.ends) if end > len(context) or not context), len(cut.ids))
-            before, cut = cut.ids[:first], cut[first:]
-            data, begin = context + body, len(context)
-        else:
-            before = self._cut(text.context or "", reading.parse_special).ids
-            cut, data, begin = self._cut(text.text, reading.parse_special), body, 0
-        pieces = Pieces(cut, data, begin, self, self._end_symbol(len(body)) if reading.eos else None)
-        if not pieces:
-            hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
-            raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
-        return Tokenized(tuple(before), pieces)
+        return next(self.tokenize_all([text], reading))
+
+    def tokenize_all(self, texts: Sequence[Text], reading: Reading) -> Iterator[Tokenized]:
+        """Cut texts as `tokenize` does, on several cores; what is wrong with one is raised when it is its turn."""
+        strings = [_strings(text, reading) for text in texts]
+        distinct = dict.fromkeys(chain.from_iterable(strings))
+        short = [string for string in distinct if len(string) <= STRETCH and not _SURROGATE.search(string)]
+        cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
+        for text, own in zip(texts, strings, strict=True):
+            context, body = (_utf8(part or "", text.origin) for part in (text.context, text.text))
+            self._warn_of_symbols(text, reading)
+            *before, cut = [cuts.get(string) or self._cut(string, reading.parse_special) for string in own]
+            if before:
+                passed, data, begin = before[0].ids, body, 0
+            else:
+                # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
+                first = bisect.bisect(cut.ends, len(context)) if context else 0
+                passed, cut, data, begin = cut.ids[:first], cut[first:], context + body, len(context)
+            pieces = Pieces(cut, data, begin, self, self._end_symbol(len(body)) if reading.eos else None)
+            if not pieces:
+                hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
+                raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
+            yield Tokenized(tuple(passed), pieces)
 
     def spelling(self, id: int) -> str:
         """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
@@ -191,17 +193,17 @@ class Tokenizer:
         A stretch begins before the last one's end. Where both have the same tokens for a while, far from either's end,
         they are put together; where they nowhere do, it begins earlier, and at last at the beginning.
         """
-        cut = self._encoded(text[:STRETCH], parse_special)
-        exact, passed = self._is_exact(cut), 0
+        (cut,) = self._encoded([text[:STRETCH]], parse_special)
+        exact, passed = len(text) > STRETCH and self._is_exact(cut), 0
         for end in range(STRETCH, len(text), STRETCH):
             passed += len(text[end - STRETCH : end].encode())
             overlap = OVERLAP
             while True:
                 first = end - overlap
                 if first <= 0 or not exact:  # where a token stands may be a guess
-                    return self._encoded(text, parse_special)
+                    return self._encoded([text], parse_special)[0]
                 shift = passed - len(text[first:end].encode())
-                following = self._encoded(text[first : end + STRETCH], parse_special)
+                (following,) = self._encoded([text[first : end + STRETCH]], parse_special)
                 exact = self._is_exact(following)
                 if exact and (place := _meeting(cut, following, shift)) is not None:
                     cut.replace_end(place[0], following, place[1], shift)
@@ -214,15 +216,34 @@ class Tokenizer:
         lengths = [len(self.bytes_of(id)) for id in cut.ids[1:]]
         return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == lengths
 
-    def _encoded(self, text: str, parse_special: bool) -> _Cut:
+    def _encoded(self, texts: Sequence[str], parse_special: bool) -> list[_Cut]:
         self._backend.encode_special_tokens = not parse_special
-        encoding = self._backend.encode(text, add_special_tokens=False)
-        ids: list[int] = encoding.ids  # a new list each time it is asked for
-        spelled = list(map(self.bytes_of, ids))
+        # Offsets take as long again, and say nothing new where the tokens spell what they are cut from.
+        encode = self._backend.encode_batch_fast if self._is_literal else self._backend.encode_batch
+        encodings = encode(texts, add_special_tokens=False)
+        return [self._placed(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+
+    @cached_property
+    def _is_literal(self) -> bool:
+        """Whether tokens spell what they are cut from, as a rule."""
+        probe = "A few words, none rare."
+        return b"".join(self._spelled(self._backend.encode(probe, add_special_tokens=False).ids)) == probe.encode()
+
+    def _placed(self, text: str, encoding: Any) -> _Cut:
+        """The tokens of a string, and where they stand in it."""
+        ids = array("q", encoding.ids)
+        spelled = self._spelled(ids)
         if b"".join(spelled) == text.encode():
-            ends = list(accumulate(map(len, spelled)))
-            return _Cut.of(ids, zip([0, *ends], ends, strict=False))
-        return _Cut.of(ids, _found(text, spelled, encoding.offsets))
+            ends = array("q", accumulate(map(len, spelled)))
+            return _Cut(ids, array("q", [0, *ends[:-1]] if ids else []), ends)
+        if self._is_literal:  # but this time
+            encoding = self._backend.encode(text, add_special_tokens=False)
+        spans = array("q", chain.from_iterable(_found(text, spelled, encoding.offsets)))
+        return _Cut(ids, spans[::2], spans[1::2])
+
+    def _spelled(self, ids: Sequence[int]) -> list[bytes]:
+        known = list(map(self._bytes.get, ids))
+        return list(map(self.bytes_of, ids)) if None in known else cast(list[bytes], known)
 
     @cached_property
     def symbols(self) -> frozenset[int]:
@@ -369,6 +390,16 @@ def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) 
             start, end = min(at, before[first]), max(at, before[last + merged])
         yield start, end
         at = end
+
+
+def _strings(text: Text, reading: Reading) -> list[str]:
+    """What is cut into tokens by itself: context and text joined, or one after the other."""
+    parts = [text.context or "", text.text]
+    return ["".join(parts)] if reading.boundary == "joint" else parts
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What no UTF-8 holds."""
 
 
 def _utf8(text: str, origin: str) -> bytes:

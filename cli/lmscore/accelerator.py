@@ -1,0 +1,63 @@
+"""Tensors to an accelerator and back, without waiting for what that is busy with; and how many fit.
+
+Work that is sent to a CUDA device is done in the order in which it was sent. An ordinary copy waits until all of it is;
+one from or to memory that the operating system may not move is itself only sent.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Columns = Mapping[str, Tensor]
+"""Tensors by name: [A], or [A, K]."""
+
+Arriving = Callable[[], Columns]
+"""Waits for columns, and gives them."""
+
+
+SHARE_OF_FREE = 0.25
+"""Of an accelerator's free memory, what rows that are read together may take there."""
+
+
+def most_rows(bytes_a_row: int, device: torch.device) -> int | None:
+    """How many rows an accelerator may read together; None for a CPU, or where nobody says what is free.
+
+    Coarsely, by powers of two: sums differ in their last digits with what is read together, and so they seldom do.
+    """
+    free = _free_bytes(device)
+    return None if free is None else 1 << max(int(SHARE_OF_FREE * free) // bytes_a_row, 1).bit_length() - 1
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """What an accelerator has left, what torch keeps there for later included."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return None
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on its way from the CPU to a device: what is sent there later finds it."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def fetched(columns: Columns) -> Arriving:
+    """Columns on their way to the CPU: who needs them waits for them."""
+    on_cuda = [column.device for column in columns.values() if column.is_cuda]
+    coming = {name: column.to("cpu", non_blocking=bool(on_cuda)) for name, column in columns.items()}
+    if not on_cuda:
+        return lambda: coming
+    there: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    there.record(torch.cuda.current_stream(on_cuda[0]))
+
+    def wait() -> Columns:
+        there.synchronize()
+        return coming
+
+    return wait
