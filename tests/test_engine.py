@@ -160,27 +160,44 @@ def test_what_an_accelerator_has_free_bounds_a_batch(
 def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each size costs memory for good, in oneDNN: a corpus must not meet a new one with every batch."""
     sizes = set()
-    real = decoder._Linear.__call__
+    real = decoder._Fused._then
 
-    def noted(self: decoder._Linear, rows: Tensor) -> Tensor:
+    def noted(self: decoder._Fused, rows: Tensor, step: str) -> Tensor:
         sizes.add(len(rows))
-        return real(self, rows)
+        return real(self, rows, step)
 
-    monkeypatch.setattr(decoder, "WORTH_PACKING", 10**9)
-    monkeypatch.setattr(decoder._Linear, "__call__", noted)
+    monkeypatch.setattr(decoder._Fused, "_then", noted)
     for length in range(1, 700, 19):
         list(llama.scores([Text("ab" * length), Text("cd " * length)]))
-    assert len(sizes) <= 4 + decoder.CHUNK // decoder.BLOCK
+    assert 4 < len(sizes) <= 4 + decoder.CHUNK // decoder.BLOCK
 
 
-def test_without_the_packing_operators_nothing_is_packed(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmscore.decoder.PACKED", frozenset())
-    monkeypatch.setattr("lmscore.decoder.ONEDNN", None)
+def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
+    folder_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """oneDNN multiplies by such weights as they stand, and takes a thousand times as long: no other test would tell."""
+    monkeypatch.setattr(decoder, "UNIT_PART", 16)
+    network = open_scorer(str(folder_of("llama")))._network
+    assert isinstance(network, Decoder)
+    (gate, up, down), *others = network._layers[0]._unit
+    assert others
+    assert [type(linear) for linear in (gate, up, down)] == [decoder._Fused, decoder._Fused, decoder._Linear]
+    network.settle()
+    assert all(isinstance(linear, decoder._Fused) for linear in network._layers[0]._unit[0])
+
+
+def test_without_the_operators_nothing_is_packed(
+    folder_of: Callable[[str], Any], scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = " ".join(["and again"] * 60)
-    before = llama.score(text)
-    assert isinstance(llama._network, Decoder)
-    llama._network.settle()
-    assert llama.score(text).logprobs == before.logprobs
+    before = scorer_of("llama").score(text)
+    monkeypatch.setattr("lmscore.decoder.FUSED", frozenset())
+    monkeypatch.setattr("lmscore.decoder.ONEDNN", None)
+    plain = open_scorer(str(folder_of("llama")))
+    for _ in range(2):
+        assert plain.score(text).logprobs == pytest.approx(before.logprobs, abs=1e-5)
+        assert isinstance(plain._network, Decoder)
+        plain._network.settle()
 
 
 def test_operators_that_are_missing_or_compute_something_else_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,13 +208,13 @@ def test_operators_that_are_missing_or_compute_something_else_are_not_used(monke
     real = decoder.ONEDNN
     for operators in (SimpleNamespace(), SimpleNamespace(**{**operators_of(real), "_linear_pointwise": wrong})):
         monkeypatch.setattr(decoder, "ONEDNN", operators)
-        assert not decoder._packs(torch.float32)
+        assert not decoder._fuses(torch.float32)
 
 
 @pytest.mark.skipif(not BACKENDS.mkldnn.is_available(), reason="this torch has no oneDNN to pack weights for")
-def test_this_torch_packs() -> None:
+def test_this_torch_fuses_and_packs() -> None:
     """Were its operators to change, all would go on, and slowly: this says so."""
-    assert torch.float32 in decoder.PACKED
+    assert torch.float32 in decoder.FUSED
 
 
 def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:

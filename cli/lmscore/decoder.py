@@ -67,9 +67,9 @@ as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digit
 text's first token, and a third of that with sums of half the length.
 """
 
-WORTH_PACKING = 384
+WORTH_PACKING = 4096
 """Rows, of one tree or of several, from which on it pays to lay the weights out anew: a third of a second for the
-default model, which the next thousand rows give back."""
+default model, which the next three thousand rows give back."""
 
 FEWEST_ROWS = 8
 """Fewer rows than this are filled up with rows that nobody reads.
@@ -144,7 +144,7 @@ class Decoder:
         head = weights.get("lm_head.weight")  # [V, H]; None where it is the embeddings
         firsts = range(0, self.vocabulary, columns)
         self._head = [
-            _Linear((self._table() if head is None else head)[first : first + columns], None) for first in firsts
+            _linear((self._table() if head is None else head)[first : first + columns], None) for first in firsts
         ]
         self._rows_read = 0
         self._packed = False
@@ -255,7 +255,7 @@ class _Layer:
 
     def __init__(self, weights: Mapping[str, Tensor], prefix: str, head_size: int, epsilon: float) -> None:
         def linear(name: str) -> _Linear:
-            return _Linear(weights[f"{prefix}{name}.weight"], weights.get(f"{prefix}{name}.bias"))
+            return _linear(weights[f"{prefix}{name}.weight"], weights.get(f"{prefix}{name}.bias"))
 
         def norm(name: str) -> Tensor | None:
             weight = weights.get(f"{prefix}{name}.weight")
@@ -468,6 +468,12 @@ def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
     return mixed.transpose(1, 2)
 
 
+def _linear(weight: Tensor, bias: Tensor | None) -> "_Linear":
+    """A linear map through the operators that are quickest for weights as they stand."""
+    fuses = weight.device.type == "cpu" and weight.dtype in FUSED and weight.is_contiguous()
+    return _Fused(weight, bias) if fuses else _Linear(weight, bias)
+
+
 class _Linear:
     """``x Wᵀ + b``, and what often comes right after it."""
 
@@ -481,11 +487,11 @@ class _Linear:
     def rows(self, first: int, count: int) -> "_Linear":
         """The map to `count` of the outputs."""
         end = first + count
-        return _Linear(self.weight[first:end], None if self.bias is None else self.bias[first:end])
+        return _linear(self.weight[first:end], None if self.bias is None else self.bias[first:end])
 
     def columns(self, first: int, count: int) -> "_Linear":
         """The map from `count` of the inputs; of all parts, the first has the bias."""
-        return _Linear(self.weight[:, first : first + count], None if first else self.bias)
+        return _linear(self.weight[:, first : first + count], None if first else self.bias)
 
     def silu(self, rows: Tensor) -> Tensor:
         return F.silu(self(rows), inplace=True)
@@ -498,26 +504,26 @@ class _Linear:
 
     def packed(self) -> "_Linear":
         """The same, with its weights laid out anew as oneDNN reads them, where that can be had."""
-        return _Packed(self) if self.weight.device.type == "cpu" and self.weight.dtype in PACKED else self
+        if self.weight.device.type != "cpu" or self.weight.dtype not in FUSED or self.weight.is_mkldnn:
+            return self
+        return _Fused(ONEDNN._reorder_linear_weight(self.weight, CHUNK), self.bias)
 
 
 ONEDNN: Any = torch.ops.mkldnn
 
 
-class _Packed(_Linear):
-    """A linear map through the operators that torch's own compiler uses: weights packed once, the next step fused."""
+class _Fused(_Linear):
+    """A linear map through the operators that torch's own compiler uses, with the next step fused into them.
 
-    def __init__(self, plain: _Linear) -> None:
-        super().__init__(ONEDNN._reorder_linear_weight(plain.weight, CHUNK), plain.bias)
-
-    def packed(self) -> _Linear:
-        return self
+    Its weights stand in one piece, or packed. (With a part of others' columns the operators take a thousand times as
+    long.)
+    """
 
     def __call__(self, rows: Tensor) -> Tensor:
-        return self._fused(rows, "none")
+        return self._then(rows, "none")
 
     def silu(self, rows: Tensor) -> Tensor:
-        return self._fused(rows, "swish")
+        return self._then(rows, "swish")
 
     def times(self, rows: Tensor, other: Tensor) -> Tensor:
         product: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "mul")
@@ -527,16 +533,17 @@ class _Packed(_Linear):
         total: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "add")
         return total
 
-    def _fused(self, rows: Tensor, step: str) -> Tensor:
+    def _then(self, rows: Tensor, step: str) -> Tensor:
         result: Tensor = ONEDNN._linear_pointwise(rows, self.weight, self.bias, step, [], "")
         return result
 
 
-def _packs(dtype: torch.dtype) -> bool:
+def _fuses(dtype: torch.dtype) -> bool:
     """Whether this torch and this processor have the operators, and they compute what they should."""
     try:
-        plain = _Linear(torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype))
-        packed, rows = _Packed(plain), torch.arange(64.0).view(8, 8).to(dtype)
+        weight, bias, rows = torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8)
+        plain, rows = _Linear(weight, bias), rows.to(dtype)
+        ways = [_Fused(weight, bias), _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), bias)]
         steps: list[Callable[[_Linear], Tensor]] = [
             lambda linear: linear(rows),
             lambda linear: linear.silu(rows),
@@ -544,12 +551,12 @@ def _packs(dtype: torch.dtype) -> bool:
             lambda linear: linear.plus(rows, rows),
         ]
         rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
-        return all(torch.allclose(step(plain), step(packed), rtol=rounding) for step in steps)
+        return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
     except (AttributeError, RuntimeError, TypeError):  # they are not torch's public interface: another torch may differ
         return False
 
 
-PACKED = frozenset(filter(_packs, (torch.float32, torch.bfloat16)))
+FUSED = frozenset(filter(_fuses, (torch.float32, torch.bfloat16)))
 
 
 def _normed(rows: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:
