@@ -1,5 +1,6 @@
 """The engine by itself: a log-probability from known logits, and memory that runs out."""
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,8 @@ from lmscore.scorer import Scorer
 from . import models
 
 BACKENDS: Any = torch.backends
-FULL = Wanted(rank=True, entropy=True, top=3)
+NEEDS_ONEDNN = pytest.mark.skipif(not BACKENDS.mkldnn.is_available(), reason="this torch has no oneDNN")
+FULL = Wanted(rank=True, entropy=True, top=3, among=frozenset({1, 2}))
 LOGITS = torch.tensor([[0.0, math.log(2), math.log(5), -math.inf]])
 
 
@@ -63,6 +65,7 @@ def test_logits_in_blocks_give_what_they_give_whole(cuts: list[int]) -> None:
     assert found["entropies"].tolist() == pytest.approx([-sum(p * math.log(p) for p in (1 / 8, 2 / 8, 5 / 8))] * 2)
     assert found["top_ids"].tolist() == [[2, 1, 0]] * 2
     assert found["top_logprobs"][:, 0].tolist() == pytest.approx([math.log(5 / 8)] * 2)
+    assert found["among"].tolist() == pytest.approx([math.log(7 / 8)] * 2)
 
 
 def test_half_precision_is_widened_before_it_is_summed() -> None:
@@ -157,6 +160,7 @@ def test_what_an_accelerator_has_free_bounds_a_batch(
     assert max(sizes[1]) < max(sizes[0]) < 20
 
 
+@NEEDS_ONEDNN
 def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each size costs memory for good, in oneDNN: a corpus must not meet a new one with every batch."""
     sizes = set()
@@ -172,6 +176,7 @@ def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPat
     assert 4 < len(sizes) <= 4 + decoder.CHUNK // decoder.BLOCK
 
 
+@NEEDS_ONEDNN
 def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
     folder_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +216,7 @@ def test_operators_that_are_missing_or_compute_something_else_are_not_used(monke
         assert not decoder._fuses(torch.float32)
 
 
-@pytest.mark.skipif(not BACKENDS.mkldnn.is_available(), reason="this torch has no oneDNN to pack weights for")
+@NEEDS_ONEDNN
 def test_this_torch_fuses_and_packs() -> None:
     """Were its operators to change, all would go on, and slowly: this says so."""
     assert torch.float32 in decoder.FUSED
@@ -284,6 +289,27 @@ def test_a_broken_source_is_said_after_what_came_before_it(scorer_of: Callable[[
     with pytest.raises(LmscoreError, match="the file ends here"):
         found.extend(scorer_of("llama").scores(source()))
     assert [score.text for score in found] == ["one", "two", "three"]
+
+
+def test_a_stream_is_read_a_little_ahead_only(scorer_of: Callable[[str], Scorer]) -> None:
+    def source() -> Iterator[Text]:
+        for i in range(10_000):
+            read.append(Text(f"The {i}th line of a slow stream."))
+            yield read[-1]
+
+    read = list[Text]()
+    scores = scorer_of("llama").scores(source())
+    tokens = next(scores).num_tokens * len(read)  # or some more: later lines have longer numbers
+    assert 0.9 * scorer.FIRST_LOOK_AHEAD < tokens < 1.5 * scorer.FIRST_LOOK_AHEAD
+
+
+def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer]) -> None:
+    """Not even where the first text is none."""
+    heard = list[tuple[int, int]]()
+    for texts in ([], [Text("", origin="the first")], [Text("a"), Text("b")]):
+        with contextlib.suppress(LmscoreError):
+            list(scorer_of("llama").scores(texts, tick=lambda done, total: heard.append((done, total))))
+    assert heard and all(total > 0 and done <= total for done, total in heard)
 
 
 IDS = st.integers(0, 2)

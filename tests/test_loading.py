@@ -1,6 +1,7 @@
 """Opening a model: what may be named, and one line for each way in which it is not one that lmscore can use."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,17 @@ def test_threads(folder: Path) -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("3", "3")])
+def test_the_tokenizers_threads_are_those_of_the_command(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, own: str | None, expected: str
+) -> None:
+    monkeypatch.setenv("RAYON_NUM_THREADS", own or "undone when the test ends")
+    if own is None:
+        monkeypatch.delenv("RAYON_NUM_THREADS")
+    assert cli("score", "a", "--threads", "1").code == 0
+    assert os.environ["RAYON_NUM_THREADS"] == expected
 
 
 HUB = {

@@ -1,5 +1,6 @@
 """Texts longer than the model's context: each token once, with enough before it, and the twin's number for it."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,10 @@ def test_a_long_texts_tokens_are_made_each_time_they_are_looked_at(
             score = scorer_of("llama").score(text, "The context", asked)
             assert next(iter(made.tokens)) is not next(iter(made.tokens))
         assert next(iter(made.tokens)) is next(iter(made.tokens))
+        copy = pickle.loads(pickle.dumps(made))
+        assert isinstance(copy.tokens, tuple)  # and no model with it
+        assert (made, hash(made), repr(made)) == (copy, hash(copy), repr(copy))
+        assert made != replace(made, tokens=tuple(made.tokens[1:]))
         assert [replace(token, logprob=None, top=None) for token in score.tokens] == [
             replace(token, logprob=None, top=None) for token in made.tokens
         ]

@@ -629,6 +629,8 @@ def _scored_by(
 def _open(quiet: bool, **chosen: Any) -> "Scorer":
     """Open the model that was chosen (`open_scorer` names the choices), and say how long that took."""
     began = time.perf_counter()
+    if chosen["threads"] is not None:  # the tokenizer's, unless something else was decided on for them
+        os.environ.setdefault("RAYON_NUM_THREADS", str(chosen["threads"]))
     gc.disable()  # what is loaded here lives as long as this process: no use in searching it for garbage, ever again
     try:
         with terminal.progress(quiet) as report:

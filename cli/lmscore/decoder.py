@@ -67,7 +67,7 @@ as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digit
 text's first token, and a third of that with sums of half the length.
 """
 
-WORTH_PACKING = 4096
+WORTH_PACKING = 2048
 """Rows, of one tree or of several, from which on it pays to lay the weights out anew: a third of a second for the
 default model, which the next three thousand rows give back."""
 

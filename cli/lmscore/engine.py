@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .accelerator import Arriving, Columns, fetched, sent
+from .accelerator import Arriving, Columns, fetched, most_rows, sent
 from .errors import LmscoreError
 from .planning import Window
 
@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 
 HEAD_ROWS = 256
 HEAD_ROWS_ELSEWHERE = 512
-"""Rows that meet the vocabulary at once, on a CPU and on an accelerator."""
+"""Rows that meet the vocabulary at once, on a CPU, and at most on an accelerator."""
+
+LOGIT_BYTES = 12
+"""What a logit takes there: as it comes, in float32, and in its logsumexp."""
 
 SMALLEST_SHARE = 1 / 64
 """Batches are halved when memory runs out, but not below this part of their usual size."""
@@ -90,6 +93,11 @@ class Wanted:
     top: int = 0
     among: frozenset[int] = frozenset()
 
+    @property
+    def whole(self) -> bool:
+        """Whether all logits of a row must be there at once."""
+        return self.rank or self.entropy or self.top > 0
+
 
 def run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> list[Readout]:
     """Read windows; for each, a readout of the tokens scored there. As `begin`, and wait for it."""
@@ -97,7 +105,7 @@ def run(network: Network, windows: Sequence[Window], wanted: Wanted, more: More 
 
 
 def begin(network: Network, windows: Sequence[Window], wanted: Wanted, more: More = int) -> Callable[[], list[Readout]]:
-    """Begin to read windows: an accelerator goes on with it by itself, a CPU is through when this returns.
+    """Begin to read windows: a CUDA device goes on with it by itself, any other is through when this returns.
 
     Windows that are equal are read once.
 
@@ -161,8 +169,7 @@ def _read_out_rows(
 ) -> Columns:
     """What is wanted of each target; a row that several are asked after meets the vocabulary once."""
     device = hidden.device
-    size = HEAD_ROWS if device.type == "cpu" else HEAD_ROWS_ELSEWHERE
-    size = size if wanted == Wanted() else size // 4  # where whole rows of logits are kept, fewer of them
+    size = max(_head_rows(network.vocabulary, device) // (4 if wanted.whole else 1), 1)
     # Worked out on the CPU: an accelerator would have to be waited for.
     rows, row_of = torch.unique(torch.tensor(asked), return_inverse=True)  # [U], [A]
     row_of, order = row_of.sort()  # so that those asked after the same rows stand together
@@ -176,12 +183,20 @@ def _read_out_rows(
     return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
 
 
+@lru_cache
+def _head_rows(vocabulary: int, device: torch.device) -> int:
+    """Rows that meet the vocabulary at once: decided once, since sums differ with what is read together."""
+    if device.type == "cpu":
+        return HEAD_ROWS
+    return min(most_rows(LOGIT_BYTES * vocabulary, device) or HEAD_ROWS_ELSEWHERE, HEAD_ROWS_ELSEWHERE)
+
+
 def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wanted) -> Columns:
     """The log-probability of each target, and what else is wanted: ``logit[target] - logsumexp(logits)``.
 
     Args:
         logits: [R, V] in blocks along the vocabulary, in the model's dtype; upcast here to float32 (float64 stays).
-            Only where more than the log-probability is wanted do they exist all at once.
+            Only where ranks, entropies or the likeliest are wanted do they exist all at once.
         rows: [A], the row each target is asked of.
         targets: [A], ids.
 
@@ -189,7 +204,7 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
         ``logprobs``, [A]; and as wanted ``ranks``, ``entropies`` and ``among``, [A], ``top_ids`` and ``top_logprobs``,
         [A, K].
     """
-    norm = logit = torch.full((), -torch.inf, device=targets.device)
+    norm = logit = mass = torch.full((), -torch.inf, device=targets.device)
     kept = list[Tensor]()
     at = 0
     for block in logits:  # [R, part of V]
@@ -198,28 +213,31 @@ def read_out(logits: Iterable[Tensor], rows: Tensor, targets: Tensor, wanted: Wa
         inside = (targets - at).clamp(0, block.shape[-1] - 1)
         here = (targets >= at) & (targets < at + block.shape[-1])
         logit = block[rows, inside].where(here, logit)  # [A]
-        if wanted != Wanted():
+        if wanted.among and len(places := _within(wanted.among, at, at + block.shape[-1], block.device)):
+            mass = torch.logaddexp(mass, _logsumexp(block[:, places]))  # [R]
+        if wanted.whole:
             kept.append(block)
         at += block.shape[-1]
-    columns = {"logprobs": logit - norm[rows]}
+    told = {"logprobs": logit - norm[rows]}
+    if wanted.among:
+        told["among"] = (mass - norm)[rows]
     if kept:
         whole = torch.cat(kept, dim=-1)  # [R, V]
         if wanted.rank:
             pairs = zip(torch.split(rows, len(whole)), torch.split(logit, len(whole)), strict=True)
-            columns["ranks"] = 1 + torch.cat([(whole[row] > own[:, None]).sum(-1) for row, own in pairs])
+            told["ranks"] = 1 + torch.cat([(whole[row] > own[:, None]).sum(-1) for row, own in pairs])
         if wanted.entropy:  # -Σ p ln p over the vocabulary, where p = 0 counts 0
-            columns["entropies"] = torch.special.entr((whole - norm[:, None]).exp_()).sum(-1)[rows]
+            told["entropies"] = torch.special.entr((whole - norm[:, None]).exp_()).sum(-1)[rows]
         if wanted.top:
             best = whole.topk(min(wanted.top, whole.shape[-1]), dim=-1)  # [R, K]
-            columns["top_ids"], columns["top_logprobs"] = best.indices[rows], (best.values - norm[:, None])[rows]
-        if wanted.among:
-            columns["among"] = (_logsumexp(whole[:, _index(wanted.among, whole.device)]) - norm)[rows]
-    return columns
+            told["top_ids"], told["top_logprobs"] = best.indices[rows], (best.values - norm[:, None])[rows]
+    return told
 
 
-@lru_cache(maxsize=1)  # the same for every row of a run
-def _index(ids: frozenset[int], device: torch.device) -> Tensor:
-    return torch.tensor(sorted(ids), device=device)
+@lru_cache(maxsize=256)  # the same for every row of a run: one for each block
+def _within(ids: frozenset[int], first: int, end: int, device: torch.device) -> Tensor:
+    """Those of some ids that stand in a block of the vocabulary: their places there."""
+    return torch.tensor(sorted(id - first for id in ids if first <= id < end), dtype=torch.long, device=device)
 
 
 def _logsumexp(block: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ would take the same records and give the same records.
 """
 
 import math
-import os
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +21,8 @@ from .errors import LmscoreError, RecordError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Tokens, Words
 from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
 
+T = TypeVar("T")
+
 FIRST_LOOK_AHEAD = 512
 LOOK_AHEAD = 65_536
 LOOK_AHEAD_ON_CPU = 3072
@@ -33,7 +34,7 @@ WORTH_REREADING = 16
 
 MOST_HELD = 8 << 20
 """Ids of texts that wait to be read together, each text's context counted, and of windows that are read together: a
-bound on memory (eight bytes each)."""
+bound on memory (eight bytes each; twice that where RUNS_AHEAD counts)."""
 
 MOST_HELD_OF_ONE = 1 << 20
 """The same, of a long text's windows, which share nothing."""
@@ -42,7 +43,7 @@ MOST_KEPT = 1 << 16
 """Tokens of a text that are kept once they are made."""
 
 RUNS_AHEAD = 1
-"""How often more is sent to an accelerator before what was sent first is waited for."""
+"""How often more is sent to a CUDA device before what was sent first is waited for."""
 
 ASKED_BEHIND = 0
 """Any id will do behind a text, where only what the model expects there is asked for."""
@@ -125,10 +126,10 @@ class _Tokens(Tokens):
     @overload
     def __getitem__(self, at: int) -> Token: ...
     @overload
-    def __getitem__(self, at: slice) -> list[Token]: ...
-    def __getitem__(self, at: int | slice) -> Token | list[Token]:
+    def __getitem__(self, at: slice) -> tuple[Token, ...]: ...
+    def __getitem__(self, at: int | slice) -> Token | tuple[Token, ...]:
         places = range(len(self))[at]
-        return self._made(places) if isinstance(places, int) else list(map(self._made, places))
+        return self._made(places) if isinstance(places, int) else tuple(map(self._made, places))
 
     @cached_property
     def _all(self) -> tuple[Token, ...]:
@@ -136,11 +137,7 @@ class _Tokens(Tokens):
 
     def _made(self, index: int) -> Token:
         piece, found, place = self._pieces[index], self._found, index - self._unscored
-
-        def told(column: Sequence[T]) -> T | None:
-            return column[place] if column and place >= 0 else None
-
-        top = told(found.tops)
+        top = _at(found.tops, place)
         return Token(
             index=index,
             id=piece.id,
@@ -148,9 +145,9 @@ class _Tokens(Tokens):
             bytes=piece.bytes,
             start=piece.start,
             end=piece.end,
-            logprob=told(found.logprobs),
-            rank=told(found.ranks),
-            entropy=told(found.entropies),
+            logprob=_at(found.logprobs, place),
+            rank=_at(found.ranks, place),
+            entropy=_at(found.entropies, place),
             straddles=piece.straddles,
             top=None if top is None else self._alternatives(top),
             spelling=piece.spelling,
@@ -158,8 +155,21 @@ class _Tokens(Tokens):
         )
 
 
-T = TypeVar("T")
 Alternatives = Callable[[Sequence[tuple[int, float]]], tuple[Alternative, ...]]
+
+
+def _alternatives(tokenizer: Tokenizer, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
+    """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""
+    return tuple(
+        Alternative(id, tokenizer.spelling(id), tokenizer.bytes_of(id), logprob)
+        for id, logprob in likely
+        if math.isfinite(logprob)
+    )
+
+
+def _at(column: Sequence[T], place: int) -> T | None:
+    """What a column says of a token; None for one that is not scored, and where nothing was asked for."""
+    return column[place] if column and place >= 0 else None
 
 
 class Scorer:
@@ -232,7 +242,7 @@ class Scorer:
         """
         blocks = self._blocks(self._prepared(texts, reading, ahead), ahead)
         runs = (run for block in blocks for run in self._runs(block, reading, tick))
-        for finish in _later(runs, 0 if self._network.device.type == "cpu" else RUNS_AHEAD):
+        for finish in _later(runs, RUNS_AHEAD if self._network.device.type == "cuda" else 0):
             yield from finish()
 
     def rank(
@@ -343,9 +353,11 @@ class Scorer:
                 tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
                 held += len(tokenized.context) + len(tokenized.pieces)
         except LmscoreError:
-            yield block  # first what came before it
+            if block:
+                yield block  # first what came before it
             raise
-        yield block
+        if block:
+            yield block
 
     def _runs(
         self, block: Sequence[_Prepared], reading: Reading, tick: Tick
@@ -372,7 +384,7 @@ class Scorer:
         ) -> Iterator[Score]:
             for (at, window), readout in zip(together, wait(), strict=True):
                 found[at].add(readout, window.first - start if window.cut else None)
-            if ended.stop == len(block):
+            if ended:
                 tick(total, total)
             for at in ended:
                 yield self._assemble(block[at], found[at], reading)
@@ -409,7 +421,7 @@ class Scorer:
     def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
         behind, end_context = found.drop_last() if self._corrects(reading) else (None, None)
-        tokens = _Tokens(pieces, found, self._alternatives)
+        tokens = _Tokens(pieces, found, partial(_alternatives, self._tokenizer))
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
             raise RecordError(
@@ -458,29 +470,21 @@ class Scorer:
         """Those tokens that begin a word, of the ones that the model knows."""
         return frozenset(id for id in self._tokenizer.openers if id < self._network.vocabulary)
 
-    def _alternatives(self, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
-        """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""
-        return tuple(
-            Alternative(id, self._tokenizer.spelling(id), self._tokenizer.bytes_of(id), logprob)
-            for id, logprob in likely
-            if math.isfinite(logprob)
-        )
-
 
 def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list[Text]]:
-    """Texts in runs of about `size` characters with their contexts, then of four times as many each time, up to `most`.
+    """Texts in runs of `size` characters, contexts included, or some more; later of a quarter of all before, or `most`.
 
-    So many characters are hardly as many tokens, so that nothing waits long for texts that are not needed yet.
+    So a text that is wanted hardly waits for others that are not wanted yet.
     """
-    bunch, held = list[Text](), 0
+    bunch, held, passed = list[Text](), 0, 0
     try:
         for item in texts:
             text = Text(item) if isinstance(item, str) else item
             bunch.append(text)
             held += len(text.context or "") + len(text.text)
-            if held >= size:
+            if held >= min(max(size, passed // 4), most):
                 yield bunch
-                bunch, held, size = [], 0, min(4 * size, most)
+                bunch, held, passed = [], 0, passed + held
     except LmscoreError:
         yield bunch  # first what came before it
         raise
@@ -532,7 +536,6 @@ def open_scorer(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-        os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's: heeded where it has not begun yet
     choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
     network, tokenizer, found_revision = loading.load(choice, report)
     entry = catalogue.same_model(model)
