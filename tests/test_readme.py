@@ -68,7 +68,8 @@ def test_the_picture_of_a_terminal_shows_what_the_command_does(tmp_path: Path) -
     drawn, kept = (
         " ".join(ElementTree.parse(folder / "heat.svg").getroot().itertext()) for folder in (tmp_path, pictures.FOLDER)
     )
-    assert readme.agree(kept, drawn)
+    # Rich names styles after a digest of all it draws, the last digits included.
+    assert readme.agree(*(re.sub(r"terminal-\d+", "terminal", text) for text in (kept, drawn)))
 
 
 def test_the_tree_names_every_module() -> None:
