@@ -229,10 +229,11 @@ def test_twenty_real_kills(folder_of: Callable[[str], Path], tmp_path: Path) -> 
             code = running.wait(chance.uniform(0, 0.5 * took / (1 + 3 * (kills % 2))))
         except subprocess.TimeoutExpired:
             running.kill()
-            assert running.wait() == -signal.SIGKILL
+            code = running.wait()
+        if code == -signal.SIGKILL:
             kills += 1
             halfway += 0 < sure() < count
-        else:
+        else:  # it was through, perhaps a moment before the kill
             assert code == 0
             assert out.read_bytes() == whole.read_bytes()
             out.unlink()
