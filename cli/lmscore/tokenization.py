@@ -188,13 +188,13 @@ class Tokenizer:
         return id, self.spelling(id)
 
     def _cut(self, text: str, parse_special: bool) -> _Cut:
-        """The tokens of a string: of a long one stretch by stretch, lest the tokenizer needs a gigabyte for it.
+        """The tokens of a long string, stretch by stretch, lest the tokenizer needs a gigabyte for it.
 
         A stretch begins before the last one's end. Where both have the same tokens for a while, far from either's end,
         they are put together; where they nowhere do, it begins earlier, and at last at the beginning.
         """
         (cut,) = self._encoded([text[:STRETCH]], parse_special)
-        exact, passed = len(text) > STRETCH and self._is_exact(cut), 0
+        exact, passed = self._is_exact(cut), 0
         for end in range(STRETCH, len(text), STRETCH):
             passed += len(text[end - STRETCH : end].encode())
             overlap = OVERLAP

@@ -43,8 +43,19 @@ class Job:
         return [([self.start, *(request["context_ids"] or [])], request["ids"]) for request in self.requests]
 
 
-Run = Callable[[Job], list[float]]
-"""Scores a job's requests with the model that is open: a total for each, in order."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A total for each request, in order; of a contestant that cuts texts itself, also the ids that it scored.
+
+    These are made when they are looked at, once the time is taken.
+    """
+
+    totals: list[float]
+    ids: Iterable[list[int]] | None = None
+
+
+Run = Callable[[Job], Found]
+"""Scores a job's requests with the model that is open."""
 
 
 def main(asked: str, answered: str) -> None:
@@ -54,9 +65,12 @@ def main(asked: str, answered: str) -> None:
         run(replace(job, requests=job.requests[:2]))
     gc.freeze()  # else a collection of what the imports left falls into some contestant's time
     began = time.perf_counter()
-    totals = run(job)
+    found = run(job)
     seconds = time.perf_counter() - began
-    answer = {"seconds": seconds, "totals": totals, "device_peak": _device_peak(job.device)}
+    for ids, request in zip(found.ids, job.requests, strict=True) if found.ids is not None else ():
+        if ids != request["ids"]:
+            raise SystemExit(f"{job.contestant} scored other ids than the rest: {request['text']!r}")
+    answer = {"seconds": seconds, "totals": found.totals, "device_peak": _device_peak(job.device)}
     Path(answered).write_text(json.dumps(answer), encoding="utf-8")
 
 
@@ -65,18 +79,16 @@ def lmscore(job: Job) -> Run:
 
     scorer = open_scorer(job.model, device=job.device, dtype=job.dtype, bos=str(job.start))
 
-    def run(job: Job) -> list[float]:
+    def run(job: Job) -> Found:
         texts = [Text(request["text"], request["context"]) for request in job.requests]
         scores: Iterable[Any] = scorer.scores(texts)
         if job.ranked:
             candidates = scorer.rank([text.text for text in texts], texts[0].context).candidates
             scores = (candidate.score for candidate in sorted(candidates, key=lambda candidate: candidate.index))
-        totals: list[float] = []
-        for score, request in zip(scores, job.requests, strict=True):
-            if score.num_tokens != len(request["ids"]):  # other ids would show in the totals
-                raise SystemExit(f"lmscore scored other tokens than the rest: {request['text']!r}")
-            totals.append(score.total_logprob or 0.0)
-        return totals
+        scores = list(scores)
+        totals = [score.total_logprob or 0.0 for score in scores]
+        # One by one, so that no text keeps its tokens: they would count as memory that scoring takes.
+        return Found(totals, ([score.tokens[at].id for at in range(len(score.tokens))] for score in scores))
 
     return run
 
@@ -86,9 +98,9 @@ def lm_eval(job: Job) -> Run:
 
     model = HFLM(pretrained=job.folder, device=job.device, dtype=job.dtype, batch_size=job.batch_size)
 
-    def run(job: Job) -> list[float]:
+    def run(job: Job) -> Found:
         requests = [(("", str(at)), before, ids) for at, (before, ids) in enumerate(job.ids)]
-        return [total for total, _ in model._loglikelihood_tokens(requests, disable_tqdm=True)]
+        return Found([total for total, _ in model._loglikelihood_tokens(requests, disable_tqdm=True)])
 
     return run
 
@@ -99,7 +111,7 @@ def minicons(job: Job) -> Run:
 
     scorer = IncrementalLMScorer(job.folder, job.device, dtype=_torch_dtype(job))
 
-    def run(job: Job) -> list[float]:
+    def run(job: Job) -> Found:
         totals: list[float] = []
         for batch in _batches(job.ids, job.batch_size):
             width = max(len(before) + len(ids) for before, ids in batch)
@@ -110,7 +122,7 @@ def minicons(job: Job) -> Run:
             offsets = [len(before) - 1 for before, _ in batch]
             scores = scorer.compute_stats((encoding, offsets), return_tensors=True)
             totals += [score.sum().item() for score in scores]
-        return totals
+        return Found(totals)
 
     return run
 
@@ -124,13 +136,13 @@ def plain(job: Job) -> Run:
     model.to(job.device).eval()
 
     @torch.inference_mode()
-    def run(job: Job) -> list[float]:
+    def run(job: Job) -> Found:
         totals: list[float] = []
         for before, ids in job.ids:
             read = torch.tensor([[*before, *ids]], device=job.device)  # [1, T]
             logprobs = model(read[:, :-1]).logits[0, -len(ids) :].float().log_softmax(-1)  # [A, V]
             totals.append(logprobs.gather(1, read[0, -len(ids) :, None]).sum().item())
-        return totals
+        return Found(totals)
 
     return run
 
