@@ -120,8 +120,8 @@ def test_a_value_that_is_no_number_stays_with_the_text_it_belongs_to(
 
 @pytest.fixture
 def llama(folder_of: Callable[[str], Any]) -> Scorer:
-    """A scorer of its own, whose network may be changed."""
-    return open_scorer(str(folder_of("llama")))
+    """A scorer of its own, whose network may be changed; on a CPU, whatever else there is."""
+    return open_scorer(str(folder_of("llama")), device="cpu")
 
 
 def test_packed_weights_give_what_plain_ones_give(llama: Scorer, scorer_of: Callable[[str], Scorer]) -> None:
@@ -182,7 +182,7 @@ def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
 ) -> None:
     """oneDNN multiplies by such weights as they stand, and takes a thousand times as long: no other test would tell."""
     monkeypatch.setattr(decoder, "UNIT_PART", 16)
-    network = open_scorer(str(folder_of("llama")))._network
+    network = open_scorer(str(folder_of("llama")), device="cpu")._network
     assert isinstance(network, Decoder)
     (gate, up, down), *others = network._layers[0]._unit
     assert others
@@ -292,14 +292,14 @@ def test_a_broken_source_is_said_after_what_came_before_it(scorer_of: Callable[[
     assert [score.text for score in found] == ["one", "two", "three"]
 
 
-def test_a_stream_is_read_a_little_ahead_only(scorer_of: Callable[[str], Scorer]) -> None:
+def test_a_stream_is_read_a_little_ahead_only(llama: Scorer) -> None:
     def source() -> Iterator[Text]:
         for i in range(10_000):
             read.append(Text(f"The {i}th line of a slow stream."))
             yield read[-1]
 
     read = list[Text]()
-    scores = scorer_of("llama").scores(source())
+    scores = llama.scores(source())
     tokens = next(scores).num_tokens * len(read)  # or some more: later lines have longer numbers
     assert 0.9 * scorer.FIRST_LOOK_AHEAD < tokens < 1.5 * scorer.FIRST_LOOK_AHEAD
 
@@ -328,7 +328,8 @@ def test_each_id_attends_to_those_that_lead_to_it(base: list[int], shapes: Any, 
         rows, chain = data.draw(st.sampled_from([(count, count), (3 * size, 3 * size), (size, size)]))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decoder, "MOST_MASKED", data.draw(st.sampled_from([8, 16, 32])))
-            layout = decoder._Layout(rows, size, chain, keys=4096, masks=data.draw(st.sampled_from([0, 1 << 20])))
+            masks, beside = data.draw(st.sampled_from([0, 1 << 20])), data.draw(st.sampled_from([0, 60, 4096]))
+            layout = decoder._Layout(rows, size, chain, 4096, masks, beside)
             attention = decoder._Attention(tree, layout, torch.device("cpu"), torch.float64)
         query = torch.randn(count, 4, 6, dtype=torch.float64)
         keys, values = torch.randn(2, count, 2, 6, dtype=torch.float64)

@@ -164,7 +164,9 @@ def test_what_else_is_asked_for_changes_no_logprob(scorer: Scorer) -> None:
     texts = [Text(text) for text in models.passages(15, [3, 50, 300])]
     plain, full = (scorer.scores(texts, reading) for reading in (Reading(), Reading(rank=True, entropy=True, top=9)))
     for one, other in zip(plain, full, strict=True):
-        assert one.logprobs == other.logprobs
+        # An accelerator multiplies fewer rows at a time where it needs all logits, by other kernels.
+        rounding = 0.0 if one.model.device == "cpu" else 1e-5
+        assert one.logprobs == pytest.approx(other.logprobs, rel=0, abs=rounding)
 
 
 PARTS = st.sampled_from(

@@ -4,11 +4,13 @@ Work that is sent to a CUDA device is done in the order in which it was sent. An
 one from or to memory that the operating system may not move is itself only sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Columns = Mapping[str, Tensor]
 """Tensors by name: [A], or [A, K]."""
@@ -40,11 +42,22 @@ def _free_bytes(device: torch.device) -> int | None:
     return None
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on its way from the CPU to a device: what is sent there later finds it."""
+def sent(numbers: Tensor | Sequence[int] | Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Whole numbers on their way from the CPU to a device: what is sent there later finds them."""
+    tensor = torch.asarray(numbers, dtype=torch.int64)  # of an array it is a view
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+@contextmanager
+def attention_of_any_shape() -> Iterator[None]:
+    """Attention without cuDNN, which takes some 10 ms to prepare for each shape that it has not met; texts have many.
+
+    Once it is prepared it is no faster here: 11 of 800 ms.
+    """
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield
 
 
 def fetched(columns: Columns) -> Arriving:

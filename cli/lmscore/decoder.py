@@ -32,7 +32,7 @@ CHUNK = 512
 """Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
 
 BLOCK = 32
-BLOCK_ELSEWHERE = 512
+BLOCK_ELSEWHERE = 128
 """Rows of a block that attends together, on a CPU and on an accelerator. Each is held against the keys of all of them:
 a larger block wastes more, a smaller one keeps fewer units busy."""
 
@@ -47,6 +47,10 @@ MOST_KEYS_ELSEWHERE = 65_536
 FILLING = 1.5
 """How many keys blocks that attend side by side may look at together, on a CPU and on an accelerator, and how much of
 that may be there to fill up."""
+
+MOST_BESIDE_ELSEWHERE = 65_536
+"""Rows of chains that attend side by side on an accelerator, what fills them up counted: one call for each of hundreds
+of documents would keep it waiting. On a CPU each attends by itself, and nothing is gathered."""
 
 MASK_BYTES = 8 << 20
 MASK_BYTES_ELSEWHERE = 256 << 20
@@ -181,10 +185,10 @@ class Decoder:
         self._rows_read += count
         if self._rows_read >= WORTH_PACKING:
             self.settle()
-        rotation = self._rotation(sent(torch.tensor(tree.depths), self.device))
+        rotation = self._rotation(sent(tree.depths, self.device))
         layout = _layout(count, self.device)
         attention = _Attention(tree, layout, self.device, self.dtype)
-        hidden = F.embedding(sent(torch.tensor(tree.ids), self.device), self._table())  # [N, H]
+        hidden = F.embedding(sent(tree.ids, self.device), self._table())  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
             for first in range(0, count, layout.rows):
@@ -233,6 +237,7 @@ class _Layout:
         chain: rows of one in which each leads to the next.
         keys: how many keys blocks that attend side by side may look at together.
         masks: bytes of masks that are kept.
+        beside: rows of chains that attend side by side; 0 where each does so alone.
     """
 
     rows: int
@@ -240,11 +245,12 @@ class _Layout:
     chain: int
     keys: int
     masks: int
+    beside: int = 0
 
 
 def _layout(count: int, device: torch.device) -> _Layout:
     if device.type != "cpu":
-        return _Layout(count, BLOCK_ELSEWHERE, count, MOST_KEYS_ELSEWHERE, MASK_BYTES_ELSEWHERE)
+        return _Layout(count, BLOCK_ELSEWHERE, count, MOST_KEYS_ELSEWHERE, MASK_BYTES_ELSEWHERE, MOST_BESIDE_ELSEWHERE)
     chunks = -(-count // CHUNK)
     rows = -(-count // chunks // BLOCK) * BLOCK  # of a size: a last one of a few rows would be slow, and less exact
     return _Layout(rows, BLOCK, CHAIN, MOST_KEYS, MASK_BYTES)
@@ -334,6 +340,22 @@ class _Chain:
     rows: slice
     keys: slice
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing stands before them."""
+        return self.rows == self.keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Chains:
+    """Chains of a chunk with nothing before them, side by side: each row may look at those before it.
+
+    Attributes:
+        rows: the rows of each, counted from the chunk's first, and filled up behind its end, where none looks: [G, B].
+    """
+
+    rows: Tensor
+
 
 @dataclass(frozen=True, slots=True)
 class _Group:
@@ -348,15 +370,30 @@ class _Group:
     keys: Tensor
 
 
+_Part = _Chain | _Chains | _Group
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the rows of a chunk attend, C of them.
+
+    Attributes:
+        order: where each stands among what the parts give, [C]; None where that is in order.
+    """
+
+    parts: Sequence[_Part]
+    order: Tensor | None = None
+
+
 class _Attention:
     """Each id of a tree attends to those that lead to it, and to itself."""
 
     def __init__(self, tree: Tree, layout: _Layout, device: torch.device, dtype: torch.dtype) -> None:
         """Plan it."""
-        self._ends = sent(torch.tensor(tree.ends), device)
+        self._ends = sent(tree.ends, device)
         count = len(tree.ids)
         chunks = [(first, min(first + layout.rows, count)) for first in range(0, count, layout.rows)]
-        self._parts = {first: list(_parts(tree, first, end, layout, device)) for first, end in chunks}
+        self._plans = {first: _plan(tree, first, end, layout, device) for first, end in chunks}
         # What the last rows of a chain see of it. Each chain's mask is a corner of this.
         most = min(max(layout.block, layout.chain), MOST_MASKED)
         self._chain = torch.zeros(most, max(tree.depths) + 1 + most, dtype=dtype, device=device)
@@ -375,19 +412,24 @@ class _Attention:
         Returns:
             [C, heads · D].
         """
-        mixed = torch.empty_like(query)
-        for part in self._parts[chunk.start]:
-            own = slice(part.rows.start - chunk.start, part.rows.stop - chunk.start)
-            if isinstance(part, _Chain):
-                mask = None  # of a chain that is all there, torch's fastest kernels need none
-                if part.rows != part.keys:
-                    mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
-                mixed[own] = _mixed(query[None, own], keys[None, part.keys], values[None, part.keys], mask)[0]
-            else:
-                asking = query[own].view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
-                found = _mixed(asking, keys[part.keys], values[part.keys], self._mask(part))
-                mixed[own] = found.flatten(0, 1)
-        return mixed.flatten(1)
+        plan = self._plans[chunk.start]
+        found = [self._part(part, chunk, query, keys, values) for part in plan.parts]
+        mixed = torch.cat(found) if len(found) > 1 else found[0]
+        return (mixed if plan.order is None else mixed[plan.order]).flatten(1)
+
+    def _part(self, part: _Part, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The same of a part, and perhaps of rows that fill it up: [R, heads, D]."""
+        if isinstance(part, _Chains):
+            asking, held, told = (rows[part.rows] for rows in (query, keys[chunk], values[chunk]))  # [G, B, ...]
+            return _mixed(asking, held, told, None).flatten(0, 1)
+        asking = query[part.rows.start - chunk.start : part.rows.stop - chunk.start]
+        if isinstance(part, _Group):
+            asking = asking.view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
+            return _mixed(asking, keys[part.keys], values[part.keys], self._mask(part)).flatten(0, 1)
+        mask = None  # of a chain that is all there, torch's fastest kernels need none
+        if not part.is_whole:
+            mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
+        return _mixed(asking[None], keys[None, part.keys], values[None, part.keys], mask)[0]
 
     def _mask(self, group: _Group) -> Tensor:
         """0 where a row may attend, else -inf: [G, 1, B, K]. Kept for the next layer, as far as there is room."""
@@ -406,6 +448,41 @@ class _Attention:
         return mask
 
 
+def _plan(tree: Tree, first: int, end: int, layout: _Layout, device: torch.device) -> _Plan:
+    """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that."""
+    rest, whole = list[_Chain | _Group](), list[range]()
+    for part in _parts(tree, first, end, layout, device):
+        if layout.beside and isinstance(part, _Chain) and part.is_whole:
+            whole.append(range(part.rows.start - first, part.rows.stop - first))
+        else:
+            rest.append(part)
+    if not whole:
+        return _Plan(rest)
+    parts: list[_Part] = [*rest]
+    given = [torch.arange(part.rows.start - first, part.rows.stop - first) for part in rest]
+    for chains in _alike(whole, layout.beside):
+        starts = torch.tensor([[chain.start] for chain in chains])  # [G, 1]
+        stops = torch.tensor([[chain.stop] for chain in chains])
+        rows = starts + torch.arange(len(chains[0]))  # [G, B]
+        given.append(rows.where(rows < stops, -1).flatten())
+        parts.append(_Chains(sent(rows.where(rows < stops, starts), device)))
+    rows = torch.cat(given)
+    places = (rows >= 0).nonzero().flatten()
+    order = torch.empty_like(places)
+    order[rows[places]] = places
+    return _Plan(parts, sent(order, device))
+
+
+def _alike(chains: Sequence[range], most: int) -> Iterator[list[range]]:
+    """Chains of like length together, the longest first: up to `most` rows, all filled up to that, or a single one."""
+    left = sorted(chains, key=len, reverse=True)
+    while left:
+        width = len(left[0])
+        taken = [chain for chain in left[: max(most // width, 1)] if FILLING * len(chain) >= width]
+        left = left[len(taken) :]
+        yield taken
+
+
 def _parts(tree: Tree, first: int, end: int, layout: _Layout, device: torch.device) -> Iterator[_Chain | _Group]:
     """Cut rows `first` to `end` into blocks, and put those that look back at about as much side by side.
 
@@ -419,7 +496,7 @@ def _parts(tree: Tree, first: int, end: int, layout: _Layout, device: torch.devi
         if waiting:
             width = max(map(len, waiting))
             filled = [keys + [0] * (width - len(keys)) for keys in waiting]
-            yield _Group(slice(begin, stop), sent(torch.tensor(filled), device))
+            yield _Group(slice(begin, stop), sent(filled, device))
 
     stop = first
     while stop < end:
@@ -453,9 +530,8 @@ def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
         keys, values: [G, K, heads that share them, D].
     """
     sharing = query.shape[2] // keys.shape[2]
-    if (
-        query.device.type != "cpu" and mask is not None and sharing > 1
-    ):  # CUDA's fast kernels take a mask, or shared heads, but not both
+    shares = query.device.type == "cpu" or (mask is None and query.dtype in (torch.bfloat16, torch.float16))
+    if sharing > 1 and not shares:  # on CUDA the one kernel that takes shared heads takes no mask, and two dtypes
         keys, values, sharing = keys.repeat_interleave(sharing, 2), values.repeat_interleave(sharing, 2), 1
     mixed = F.scaled_dot_product_attention(
         query.transpose(1, 2),
@@ -500,7 +576,9 @@ class _Linear:
         return self(rows).mul_(other)
 
     def plus(self, rows: Tensor, other: Tensor) -> Tensor:
-        return self(rows).add_(other)
+        """The sum; it may stand in the other's place."""
+        total = other.addmm_(rows, self.weight.T)
+        return total if self.bias is None else total.add_(self.bias)
 
     def packed(self) -> "_Linear":
         """The same, with its weights laid out anew as oneDNN reads them, where that can be had."""
@@ -548,7 +626,7 @@ def _fuses(dtype: torch.dtype) -> bool:
             lambda linear: linear(rows),
             lambda linear: linear.silu(rows),
             lambda linear: linear.times(rows, rows),
-            lambda linear: linear.plus(rows, rows),
+            lambda linear: linear.plus(rows, rows.clone()),
         ]
         rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
         return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
@@ -571,4 +649,8 @@ def _turned(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         rows: [C, heads, D].
         cosine, sine: [C, 1, D], the sine negative in its first half.
     """
-    return (rows * cosine).addcmul_(rows.roll(rows.shape[-1] // 2, -1), sine)
+    half = rows.shape[-1] // 2
+    turned = rows * cosine
+    turned[..., :half].addcmul_(rows[..., half:], sine[..., :half])
+    turned[..., half:].addcmul_(rows[..., :half], sine[..., half:])
+    return turned

@@ -5,6 +5,7 @@ Knows no text, no files and no options, and of a network only that it reads wind
 
 import logging
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +16,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .accelerator import Arriving, Columns, fetched, most_rows, sent
+from .accelerator import Arriving, Columns, attention_of_any_shape, fetched, most_rows, sent
 from .errors import LmscoreError
 from .planning import Window
 
 log = logging.getLogger(__name__)
 
 HEAD_ROWS = 256
-HEAD_ROWS_ELSEWHERE = 512
+HEAD_ROWS_ELSEWHERE = 2048
 """Rows that meet the vocabulary at once, on a CPU, and at most on an accelerator."""
 
 LOGIT_BYTES = 12
@@ -120,13 +121,15 @@ def begin(network: Network, windows: Sequence[Window], wanted: Wanted, more: Mor
     """
     distinct = list(dict.fromkeys(windows))
     begun = list[tuple[list[int], Arriving]]()
-    with torch.inference_mode(), memory_errors():
+    with torch.inference_mode(), attention_of_any_shape(), memory_errors():
         left, share = list(range(len(distinct))), 1.0
         while left:
             try:
                 for read, hidden in network.read([distinct[index] for index in left], share):
                     here = [left[place] for place in read.indices]
-                    targets = [id for index in here for id in distinct[index].scored]
+                    targets = array("q")
+                    for index in here:
+                        targets.extend(distinct[index].scored)
                     begun.append((here, fetched(_read_out_rows(network, hidden, read.asked, targets, wanted))))
                     more(len(targets))
                 break
@@ -171,10 +174,10 @@ def _read_out_rows(
     device = hidden.device
     size = max(_head_rows(network.vocabulary, device) // (4 if wanted.whole else 1), 1)
     # Worked out on the CPU: an accelerator would have to be waited for.
-    rows, row_of = torch.unique(torch.tensor(asked), return_inverse=True)  # [U], [A]
+    rows, row_of = torch.unique(torch.asarray(asked, dtype=torch.int64), return_inverse=True)  # [U], [A]
     row_of, order = row_of.sort()  # so that those asked after the same rows stand together
     bounds = torch.searchsorted(row_of, torch.arange(0, len(rows) + size, size)).tolist()
-    wished = sent(torch.tensor(targets)[order], device)  # [A]
+    wished = sent(torch.asarray(targets, dtype=torch.int64)[order], device)  # [A]
     row_of, back, rows = sent(row_of % size, device), sent(order.argsort(), device), sent(rows, device)
     parts = list[Columns]()
     for first, (begins, ends) in zip(range(0, len(rows), size), pairwise(bounds), strict=True):

@@ -91,7 +91,7 @@ def _network(model: Any) -> Network:
     probe = [(*stem, 0, 1, 0, 0), (*stem, 1, 0, 0, 0)]
     expected = model(torch.tensor(probe, device=model.device)[:, :-1]).logits.flatten(0, 1)  # [54, V]
     tree, hidden = next(fast.read([Window(ids, 1) for ids in probe]))
-    found = torch.cat(list(fast.logits(hidden[tree.asked])), dim=-1)  # [54, V]
+    found = torch.cat(list(fast.logits(hidden[list(tree.asked)])), dim=-1)  # [54, V]
     return fast if close(found, expected) else pretrained
 
 

@@ -3,7 +3,8 @@
 Pure Python over lists of ids; knows no torch and no text. What a batch costs is counted in tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 
@@ -28,6 +29,10 @@ class Window:
         return self.ids[self.first :]
 
 
+def _numbers(values: Iterable[int] = ()) -> "array[int]":
+    return array("q", values)
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """Windows as one tree of ids: what several begin with stands in it once (but see WORTH_APART), and is read once.
@@ -43,12 +48,12 @@ class Tree:
         asked: for each token that is scored, window after window, the id it is asked after.
     """
 
-    ids: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    depths: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    ids: "array[int]" = field(default_factory=_numbers)
+    parents: "array[int]" = field(default_factory=_numbers)
+    depths: "array[int]" = field(default_factory=_numbers)
+    ends: "array[int]" = field(default_factory=_numbers)
     indices: list[int] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
+    asked: "array[int]" = field(default_factory=_numbers)
 
     def path(self, node: int) -> list[int]:
         """The ids that lead to one, in order."""
@@ -59,12 +64,12 @@ class Tree:
 
     def filled(self, count: int) -> "Tree":
         """The same with ids that nobody asked for behind it, so that there are `count`."""
-        more = range(len(self.ids), count)
+        more = count - len(self.ids)
         return Tree(
-            self.ids + [0] * len(more),
-            self.parents + [-1] * len(more),
-            self.depths + [0] * len(more),
-            self.ends + [node + 1 for node in more],
+            self.ids + _numbers([0] * more),
+            self.parents + _numbers([-1] * more),
+            self.depths + _numbers([0] * more),
+            self.ends + _numbers(range(len(self.ids) + 1, count + 1)),
             self.indices,
             self.asked,
         )

@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from .errors import LmscoreError, RecordError
@@ -33,12 +33,11 @@ Language Models"). In bfloat16 what follows it directly, with no context between
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A candidate measured: its value, how far rounding may have moved that, and, once ordered, its place."""
+    """A candidate measured: its value, and how far rounding may have moved that."""
 
     at: int
     value: float
     blur: float
-    place: int = 0
 
     def tied_with(self, other: "_Standing") -> bool:
         return self.value == other.value or abs(self.value - other.value) <= self.blur + other.blur
@@ -68,47 +67,49 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
     without: Sequence[Score | None] = alone or [None] * len(scores)
     orders = {measure: _order(scores, without, measure) for measure in measures}
     order = orders[by]
-    best = max(standing.value for standing in order)
-    crowd = Counter(standing.place for standing in order)
+    best = max(standing.value for _, standing in order)
+    crowd = Counter(place for place, _ in order)
     total = _logsumexp([score.total_logprob or 0.0 for score in scores])
     candidates = tuple(
         Candidate(
-            place=standing.place,
+            place=place,
             index=indices[standing.at],
             score=scores[standing.at],
             pmi=_pmi(scores[standing.at], without[standing.at]),
-            margin=None if math.isinf(standing.value) else 0.0 if standing.place == 1 else best - standing.value,
+            margin=None if math.isinf(standing.value) else 0.0 if place == 1 else best - standing.value,
             share=math.exp((scores[standing.at].total_logprob or 0.0) - total),
-            tied=crowd[standing.place] > 1,
+            tied=crowd[place] > 1,
         )
-        for standing in order
+        for place, standing in order
     )
-    firsts = {measure: tuple(indices[s.at] for s in orders[measure] if s.place == 1) for measure in measures}
+    firsts = {
+        measure: tuple(indices[standing.at] for place, standing in orders[measure] if place == 1)
+        for measure in measures
+    }
     return Ranking(scores[0].context, by, candidates, MappingProxyType(firsts))
 
 
-def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[_Standing]:
-    """Candidates by a measure, best first. Those tied with the best of a place share it; there, input order."""
+def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[tuple[int, _Standing]]:
+    """Candidates by a measure, each with its place, best first; in input order where they share one."""
     standings = [_measure(at, *pair, measure) for at, pair in enumerate(zip(scores, alone, strict=True))]
     best_first = sorted(standings, key=lambda standing: -standing.value)
-    best, placed = best_first[0], list[_Standing]()
+    best, place, placed = best_first[0], 1, list[tuple[int, _Standing]]()
     for number, standing in enumerate(best_first, 1):
-        if number == 1 or not standing.tied_with(best):
-            best = replace(standing, place=number)
-        placed.append(replace(standing, place=best.place))
-    return sorted(placed, key=lambda standing: (standing.place, standing.at))
+        if not standing.tied_with(best):
+            best, place = standing, number
+        placed.append((place, standing))
+    return sorted(placed, key=lambda pair: (pair[0], pair[1].at))
 
 
 def _measure(at: int, score: Score, alone: Score | None, measure: Measure) -> _Standing:
-    """A candidate's value by a measure, and how far rounding may have moved it."""
-    blur = resolution(score)
-    value: Mapping[Measure, tuple[float | None, float]] = {
-        "sum": (score.total_logprob, blur),
-        "mean": (score.mean_logprob, blur / score.num_tokens),
-        "byte": (score.byte_logprob, blur / (score.num_bytes or 1)),
-        "pmi": (_pmi(score, alone), blur + resolution(alone or score)),  # two totals, each with an error of its own
-    }
-    figure, blur = value[measure]
+    figure, blur = score.total_logprob, resolution(score)
+    match measure:
+        case "mean":
+            figure, blur = score.mean_logprob, blur / score.num_tokens
+        case "byte":
+            figure, blur = score.byte_logprob, blur / (score.num_bytes or 1)
+        case "pmi":  # two totals, each with an error of its own
+            figure, blur = _pmi(score, alone), blur + resolution(alone or score)
     # A text of no bytes (an end symbol alone) has no value by byte, and stands last there.
     return _Standing(at, -math.inf if figure is None else figure, blur)
 

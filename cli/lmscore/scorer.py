@@ -24,7 +24,7 @@ from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_star
 T = TypeVar("T")
 
 FIRST_LOOK_AHEAD = 512
-LOOK_AHEAD = 65_536
+LOOK_AHEAD = 16_384
 LOOK_AHEAD_ON_CPU = 3072
 """How many tokens of the stream are read together: few at first, so that a first score comes soon, then four times as
 many each time. More would take longer to show, and go no faster."""

@@ -235,7 +235,7 @@ class Tokenizer:
         spelled = self._spelled(ids)
         if b"".join(spelled) == text.encode():
             ends = array("q", accumulate(map(len, spelled)))
-            return _Cut(ids, array("q", [0, *ends[:-1]] if ids else []), ends)
+            return _Cut(ids, (array("q", [0]) + ends)[:-1], ends)
         if self._is_literal:  # but this time
             encoding = self._backend.encode(text, add_special_tokens=False)
         spans = array("q", chain.from_iterable(_found(text, spelled, encoding.offsets)))

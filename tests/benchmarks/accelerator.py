@@ -18,9 +18,9 @@ from .__main__ import run
 WORKS = ("lines", "rank", "docs")
 BATCH_SIZES = (16, 64, 256)
 
-TOLERANCE = 0.05
-"""Nats a token, in bfloat16: lm-eval keeps logits in it, and there numbers around 10 stand 0.06 apart; most errors
-cancel."""
+TOLERANCE = 0.1
+"""Nats a token, in bfloat16: lm-eval keeps logits in it, where numbers around 10 stand 0.06 apart, and adds them up in
+it, where sums beyond 256 stand 2 apart."""
 
 TOLERANCE_IN_FLOAT32 = 1e-3
 
