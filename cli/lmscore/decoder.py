@@ -32,7 +32,7 @@ CHUNK = 512
 """Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
 
 BLOCK = 32
-BLOCK_ELSEWHERE = 128
+BLOCK_ELSEWHERE = 256
 """Rows of a block that attends together, on a CPU and on an accelerator. Each is held against the keys of all of them:
 a larger block wastes more, a smaller one keeps fewer units busy."""
 
