@@ -590,7 +590,7 @@ class Constant:
     """A scorer that finds every text one token of one nat: what is tested is all around it."""
 
     provenance = Provenance("constant", None, "float32", "cpu", 0, "<s>", "test")
-    look_ahead, arithmetic = 30, "by hand"
+    look_ahead, portion, arithmetic = 30, 30, "by hand"
 
     def settle(self) -> None:
         pass

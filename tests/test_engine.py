@@ -192,13 +192,13 @@ def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
 
 
 def test_without_the_operators_nothing_is_packed(
-    folder_of: Callable[[str], Any], scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+    folder_of: Callable[[str], Any], llama: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = " ".join(["and again"] * 60)
-    before = scorer_of("llama").score(text)
+    before = llama.score(text)
     monkeypatch.setattr("lmscore.decoder.FUSED", frozenset())
     monkeypatch.setattr("lmscore.decoder.ONEDNN", None)
-    opened = open_scorer(str(folder_of("llama")))
+    opened = open_scorer(str(folder_of("llama")), device="cpu")
     plain = opened.score(text)
     assert plain.logprobs == pytest.approx(before.logprobs, abs=1e-5)
     assert isinstance(opened._network, Decoder)
@@ -313,6 +313,45 @@ def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer])
     assert heard and all(total > 0 and done <= total for done, total in heard)
 
 
+def attends(tree: Tree, layout: decoder._Layout) -> None:
+    """Hold attention in a layout against one mask over everything."""
+    count = len(tree.ids)
+    attention = decoder._Attention(tree, layout, torch.device("cpu"), torch.float64)
+    query = torch.randn(count, 4, 6, dtype=torch.float64)
+    keys, values = torch.randn(2, count, 2, 6, dtype=torch.float64)
+    chunks = [slice(first, min(first + layout.rows, count)) for first in range(0, count, layout.rows)]
+    found = torch.cat([attention(chunk, query[chunk], keys, values) for chunk in chunks])
+    mask = torch.full((count, count), -torch.inf, dtype=torch.float64)
+    for row in range(count):
+        mask[row, [*tree.path(row), row]] = 0
+    asking, held, mixed = (part.transpose(0, 1)[None] for part in (query, keys, values))
+    expected = torch.nn.functional.scaled_dot_product_attention(asking, held, mixed, mask, enable_gqa=True)
+    assert torch.allclose(found, expected[0].transpose(0, 1).flatten(1), atol=1e-10)
+
+
+def test_texts_that_share_nothing_attend_side_by_side() -> None:
+    lengths = [40, 9, 36, 10, 30, 11]
+    [tree] = trees([Window(tuple(range(100 * i, 100 * i + length)), 1) for i, length in enumerate(lengths)], 10**6)
+    count = len(tree.ids)
+    for beside, shapes in ((4096, [(3, 39), (3, 10)]), (2 * 39, [(2, 39), (1, 29), (3, 10)]), (1, None)):
+        layout = decoder._Layout(count, 1, count, keys=4096, masks=0, beside=beside)
+        parts = decoder._plan(tree, 0, count, layout, torch.device("cpu")).parts
+        found = [tuple(part.rows.shape) for part in parts if isinstance(part, decoder._Chains)]
+        assert found == (shapes or [(1, length - 1) for length in sorted(lengths, reverse=True)])
+        attends(tree, layout)
+
+
+@given(lengths=st.lists(st.integers(1, 40), max_size=30), most=st.integers(1, 200))
+def test_chains_side_by_side_are_of_like_length(lengths: list[int], most: int) -> None:
+    groups = list(decoder._alike([range(100 * i, 100 * i + length) for i, length in enumerate(lengths)], most))
+    assert sorted(chain.start for group in groups for chain in group) == [100 * i for i in range(len(lengths))]
+    for group in groups:
+        width = max(map(len, group))
+        assert len(group[0]) == width
+        assert len(group) == 1 or len(group) * width <= most
+        assert all(decoder.FILLING * len(chain) >= width for chain in group)
+
+
 IDS = st.integers(0, 2)
 SHAPES = st.lists(st.tuples(st.integers(0, 60), st.lists(IDS, min_size=2, max_size=50)), min_size=1, max_size=6)
 
@@ -329,15 +368,5 @@ def test_each_id_attends_to_those_that_lead_to_it(base: list[int], shapes: Any, 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decoder, "MOST_MASKED", data.draw(st.sampled_from([8, 16, 32])))
             masks, beside = data.draw(st.sampled_from([0, 1 << 20])), data.draw(st.sampled_from([0, 60, 4096]))
-            layout = decoder._Layout(rows, size, chain, 4096, masks, beside)
-            attention = decoder._Attention(tree, layout, torch.device("cpu"), torch.float64)
-        query = torch.randn(count, 4, 6, dtype=torch.float64)
-        keys, values = torch.randn(2, count, 2, 6, dtype=torch.float64)
-        chunks = [slice(first, min(first + rows, count)) for first in range(0, count, rows)]
-        found = torch.cat([attention(chunk, query[chunk], keys, values) for chunk in chunks])
-        mask = torch.full((count, count), -torch.inf, dtype=torch.float64)
-        for row in range(count):
-            mask[row, [*tree.path(row), row]] = 0
-        asking, held, mixed = (part.transpose(0, 1)[None] for part in (query, keys, values))
-        expected = torch.nn.functional.scaled_dot_product_attention(asking, held, mixed, mask, enable_gqa=True)
-        assert torch.allclose(found, expected[0].transpose(0, 1).flatten(1), atol=1e-10)
+            layout = decoder._Layout(rows, size, chain, keys=4096, masks=masks, beside=beside)
+            attends(tree, layout)

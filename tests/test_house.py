@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "decoder": {"planning", "accelerator"},
     "pretrained": {"accelerator", "errors", "planning"},
     "loading": {
-        *("catalogue", "conversion", "decoder", "download", "engine", "errors", "planning", "pretrained"),
-        "tokenization",
+        *("accelerator", "catalogue", "conversion", "decoder", "download", "engine", "errors", "planning"),
+        *("pretrained", "tokenization"),
     },
     "scorer": {
         "catalogue",

@@ -115,12 +115,12 @@ def test_documents_longer_than_a_kernel_takes_at_once(
     Laid out as for a CPU and as for an accelerator, both times on the CPU.
     """
     layout = decoder._layout
-    monkeypatch.setattr(decoder, "_layout", lambda count, _: layout(count, torch.device(device)))
+    monkeypatch.setattr(decoder, "_layout", lambda count, _, dtype: layout(count, torch.device(device), dtype))
     config = transformers.LlamaConfig(**{**models.SIZES, "max_position_embeddings": 2048}, initializer_range=0.2)
     model = transformers.LlamaForCausalLM(config)
     folder = models.save(model, models.wrap(models.byte_level("<s>", "</s>"), "<s>", "</s>"), tmp_path)
     texts = [Text(text) for text in models.passages(12, [2400, 30, 2500, 90, 2300])]
-    scorer = open_scorer(str(folder))
+    scorer = open_scorer(str(folder), device="cpu")
     assert max(score.num_tokens for score in scorer.scores(texts)) > 700
     start = scorer.start.id
     agrees_each(scorer, Twin(folder, start), [*texts, *(Text(text.text, texts[0].text) for text in texts[1:4:2])])

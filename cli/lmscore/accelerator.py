@@ -1,4 +1,4 @@
-"""Tensors to an accelerator and back, without waiting for what that is busy with; and how many fit.
+"""Tensors to an accelerator and back, without waiting for what that is busy with; how many fit; what it is quick at.
 
 Work that is sent to a CUDA device is done in the order in which it was sent. An ordinary copy waits until all of it is;
 one from or to memory that the operating system may not move is itself only sent.
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Columns = Mapping[str, Tensor]
 """Tensors by name: [A], or [A, K]."""
@@ -43,8 +42,11 @@ def _free_bytes(device: torch.device) -> int | None:
 
 
 def sent(numbers: Tensor | Sequence[int] | Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Whole numbers on their way from the CPU to a device: what is sent there later finds them."""
-    tensor = torch.asarray(numbers, dtype=torch.int64)  # of an array it is a view
+    """Whole numbers on their way from the CPU to a device: what is sent there later finds them.
+
+    There, an array is not copied: it must not change as long as what is returned is used.
+    """
+    tensor = torch.asarray(numbers, dtype=torch.int64)
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
@@ -52,12 +54,19 @@ def sent(numbers: Tensor | Sequence[int] | Sequence[Sequence[int]], device: torc
 
 @contextmanager
 def attention_of_any_shape() -> Iterator[None]:
-    """Attention without cuDNN, which takes some 10 ms to prepare for each shape that it has not met; texts have many.
-
-    Once it is prepared it is no faster here: 11 of 800 ms.
-    """
-    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+    """Attention without cuDNN, which takes some 10 ms to prepare for each shape it has not met: texts have many."""
+    enabled: bool = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
         yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(enabled)
+
+
+def has_flash_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has the kernel that lets heads share keys, and holds no pair of rows in memory."""
+    half = dtype in (torch.bfloat16, torch.float16)
+    return half and device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
 
 
 def fetched(columns: Columns) -> Arriving:

@@ -95,6 +95,8 @@ class Scorer(Protocol):
     @property
     def look_ahead(self) -> int: ...
     @property
+    def portion(self) -> int: ...
+    @property
     def arithmetic(self) -> str: ...
     def settle(self) -> None: ...
     def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]: ...
@@ -299,7 +301,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
         report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
 
     left = (_asked(row, job, encoder) for row in todo.rows)
-    for chunk in chunks(left, scorer.look_ahead * BYTES_A_TOKEN):
+    for chunk in chunks(left, scorer.portion * BYTES_A_TOKEN):
         mine = range(max(own.start - done, 0), max(min(own.stop - done, len(chunk)), 0))
         found = outcomes(chunk, job, scorer, tick)[mine.start : mine.stop] if mine else []
         bad = [outcome for outcome in found if outcome.fault is not None]

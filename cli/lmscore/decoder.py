@@ -1,8 +1,8 @@
 """A Llama-like decoder written out: a tree of ids in, hidden rows and logits out; what texts share is computed once.
 
 It goes layer by layer over a whole tree, and within a layer by chunks of rows that stay in a CPU's cache; so keys and
-values exist for one layer at a time, and memory does not grow with the depth of the network. Nothing is filled up:
-sequences stand one behind the other, and an id attends to those that lead to it in the tree.
+values exist for one layer at a time, and memory does not grow with the depth of the network. Sequences stand one behind
+the other, none filled up to another's length, and an id attends to those that lead to it in the tree.
 
 Fits Llama, Mistral, Qwen2 and Qwen3 where they are plain. Whether it fits a model is asked of the configuration and of
 the weights' names; `loading` holds its numbers against the original's. Knows torch and no text.
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .accelerator import most_rows, sent
+from .accelerator import has_flash_attention, most_rows, sent
 from .planning import Tree, Window, trees
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
@@ -44,13 +44,15 @@ MOST_MASKED = 512
 
 MOST_KEYS = 4096
 MOST_KEYS_ELSEWHERE = 65_536
-FILLING = 1.5
-"""How many keys blocks that attend side by side may look at together, on a CPU and on an accelerator, and how much of
-that may be there to fill up."""
+"""How many keys blocks that attend side by side may look at together, on a CPU and on an accelerator."""
 
-MOST_BESIDE_ELSEWHERE = 65_536
-"""Rows of chains that attend side by side on an accelerator, what fills them up counted: one call for each of hundreds
+MOST_BESIDE = 65_536
+"""Rows of chains that attend side by side on a CUDA device, what fills them up counted: one call for each of hundreds
 of documents would keep it waiting. On a CPU each attends by itself, and nothing is gathered."""
+
+FILLING = 1.5
+"""How many times their own keys blocks side by side may take once they are filled up, and how many times its rows a
+chain."""
 
 MASK_BYTES = 8 << 20
 MASK_BYTES_ELSEWHERE = 256 << 20
@@ -186,7 +188,7 @@ class Decoder:
         if self._rows_read >= WORTH_PACKING:
             self.settle()
         rotation = self._rotation(sent(tree.depths, self.device))
-        layout = _layout(count, self.device)
+        layout = _layout(count, self.device, self.dtype)
         attention = _Attention(tree, layout, self.device, self.dtype)
         hidden = F.embedding(sent(tree.ids, self.device), self._table())  # [N, H]
         keys, values = self._layers[0].room(hidden)
@@ -205,7 +207,7 @@ class Decoder:
         """Cosine and sine of each position's angles, as `_turned` takes them; worked out in float32."""
         angles = (depths[:, None].float() * self._frequencies.float())[:, None]  # [N, 1, D / 2]
         cosine, sine = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
-        return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
+        return torch.cat((cosine, cosine), dim=-1), sine
 
     def settle(self) -> None:
         """Pack the weights, if that has not been done."""
@@ -245,15 +247,19 @@ class _Layout:
     chain: int
     keys: int
     masks: int
-    beside: int = 0
+    beside: int
 
 
-def _layout(count: int, device: torch.device) -> _Layout:
+def _layout(count: int, device: torch.device, dtype: torch.dtype) -> _Layout:
     if device.type != "cpu":
-        return _Layout(count, BLOCK_ELSEWHERE, count, MOST_KEYS_ELSEWHERE, MASK_BYTES_ELSEWHERE, MOST_BESIDE_ELSEWHERE)
+        # Where torch has no kernel of one pass, attention takes memory for each pair of rows.
+        beside = MOST_BESIDE if device.type == "cuda" and dtype != torch.float64 else 0
+        return _Layout(
+            count, BLOCK_ELSEWHERE, count, keys=MOST_KEYS_ELSEWHERE, masks=MASK_BYTES_ELSEWHERE, beside=beside
+        )
     chunks = -(-count // CHUNK)
     rows = -(-count // chunks // BLOCK) * BLOCK  # of a size: a last one of a few rows would be slow, and less exact
-    return _Layout(rows, BLOCK, CHAIN, MOST_KEYS, MASK_BYTES)
+    return _Layout(rows, BLOCK, CHAIN, keys=MOST_KEYS, masks=MASK_BYTES, beside=0)
 
 
 class _Layer:
@@ -306,7 +312,7 @@ class _Layer:
 
         Args:
             hidden: [N, H].
-            rotation: cosine and sine, [N, 1, D].
+            rotation: cosine and sine, [N, 1, D] and [N, 1, D / 2].
             keys, values: [N, heads that share them, D], filled up to the chunk.
         """
         rows = hidden[chunk]  # [C, H]
@@ -418,7 +424,7 @@ class _Attention:
         return (mixed if plan.order is None else mixed[plan.order]).flatten(1)
 
     def _part(self, part: _Part, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """The same of a part, and perhaps of rows that fill it up: [R, heads, D]."""
+        """Mix the values for one part's rows, those that fill it up included: [R, heads, D]."""
         if isinstance(part, _Chains):
             asking, held, told = (rows[part.rows] for rows in (query, keys[chunk], values[chunk]))  # [G, B, ...]
             return _mixed(asking, held, told, None).flatten(0, 1)
@@ -458,23 +464,19 @@ def _plan(tree: Tree, first: int, end: int, layout: _Layout, device: torch.devic
             rest.append(part)
     if not whole:
         return _Plan(rest)
-    parts: list[_Part] = [*rest]
+    parts, nobody = list[_Part](rest), end - first
     given = [torch.arange(part.rows.start - first, part.rows.stop - first) for part in rest]
     for chains in _alike(whole, layout.beside):
         starts = torch.tensor([[chain.start] for chain in chains])  # [G, 1]
         stops = torch.tensor([[chain.stop] for chain in chains])
         rows = starts + torch.arange(len(chains[0]))  # [G, B]
-        given.append(rows.where(rows < stops, -1).flatten())
+        given.append(rows.where(rows < stops, nobody).flatten())
         parts.append(_Chains(sent(rows.where(rows < stops, starts), device)))
-    rows = torch.cat(given)
-    places = (rows >= 0).nonzero().flatten()
-    order = torch.empty_like(places)
-    order[rows[places]] = places
-    return _Plan(parts, sent(order, device))
+    return _Plan(parts, sent(torch.cat(given).argsort()[:nobody], device))
 
 
 def _alike(chains: Sequence[range], most: int) -> Iterator[list[range]]:
-    """Chains of like length together, the longest first: up to `most` rows, all filled up to that, or a single one."""
+    """Chains of like length, longest first: of `most` rows once all are filled up to the longest of them, or one."""
     left = sorted(chains, key=len, reverse=True)
     while left:
         width = len(left[0])
@@ -530,8 +532,8 @@ def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
         keys, values: [G, K, heads that share them, D].
     """
     sharing = query.shape[2] // keys.shape[2]
-    shares = query.device.type == "cpu" or (mask is None and query.dtype in (torch.bfloat16, torch.float16))
-    if sharing > 1 and not shares:  # on CUDA the one kernel that takes shared heads takes no mask, and two dtypes
+    shares = query.device.type == "cpu" or (mask is None and has_flash_attention(query.device, query.dtype))
+    if sharing > 1 and not shares:  # which elsewhere only flash attention takes, and it takes no mask
         keys, values, sharing = keys.repeat_interleave(sharing, 2), values.repeat_interleave(sharing, 2), 1
     mixed = F.scaled_dot_product_attention(
         query.transpose(1, 2),
@@ -576,9 +578,10 @@ class _Linear:
         return self(rows).mul_(other)
 
     def plus(self, rows: Tensor, other: Tensor) -> Tensor:
-        """The sum; it may stand in the other's place."""
-        total = other.addmm_(rows, self.weight.T)
-        return total if self.bias is None else total.add_(self.bias)
+        """The sum, perhaps in the place of `other`: use only what is returned."""
+        if self.bias is not None or other.device.type == "cpu":  # see UNIT_PART: the other may be far larger
+            return other.add_(self(rows))
+        return other.addmm_(rows, self.weight.T)
 
     def packed(self) -> "_Linear":
         """The same, with its weights laid out anew as oneDNN reads them, where that can be had."""
@@ -647,10 +650,11 @@ def _turned(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
     Args:
         rows: [C, heads, D].
-        cosine, sine: [C, 1, D], the sine negative in its first half.
+        cosine: [C, 1, D], the same in both halves.
+        sine: [C, 1, D / 2].
     """
     half = rows.shape[-1] // 2
     turned = rows * cosine
-    turned[..., :half].addcmul_(rows[..., half:], sine[..., :half])
-    turned[..., half:].addcmul_(rows[..., :half], sine[..., half:])
+    turned[..., :half].addcmul_(rows[..., half:], sine, value=-1)
+    turned[..., half:].addcmul_(rows[..., :half], sine)
     return turned

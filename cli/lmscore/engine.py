@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Protocol
 
 import torch
@@ -127,9 +127,7 @@ def begin(network: Network, windows: Sequence[Window], wanted: Wanted, more: Mor
             try:
                 for read, hidden in network.read([distinct[index] for index in left], share):
                     here = [left[place] for place in read.indices]
-                    targets = array("q")
-                    for index in here:
-                        targets.extend(distinct[index].scored)
+                    targets = array("q", chain.from_iterable(distinct[index].scored for index in here))
                     begun.append((here, fetched(_read_out_rows(network, hidden, read.asked, targets, wanted))))
                     more(len(targets))
                 break
@@ -255,7 +253,10 @@ def _logsumexp(block: Tensor) -> Tensor:
 
 def _out_of_memory(err: BaseException) -> bool:
     """Whether an error says that memory ran out, whichever allocator noticed."""
-    return isinstance(err, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(err)
+    return isinstance(err, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(err)
+        for words in ("allocate memory", "out of memory")  # a CPU, and Apple's chips
+    )
 
 
 @contextmanager

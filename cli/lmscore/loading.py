@@ -16,6 +16,7 @@ import torch
 from safetensors import safe_open
 
 from . import catalogue, decoder, download
+from .accelerator import attention_of_any_shape
 from .conversion import quiet_transformers, read_gguf
 from .engine import Network, memory_errors
 from .errors import LmscoreError
@@ -68,7 +69,7 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Net
         else:
             tokenizer = _load_tokenizer(choice, found.path)
             model = _load_folder(choice, found.path, device)
-        with memory_errors(), torch.inference_mode():
+        with memory_errors(), torch.inference_mode(), attention_of_any_shape():
             network = _network(model)
     return network, _read_tokenizer(choice.name, tokenizer), found.revision
 

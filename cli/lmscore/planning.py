@@ -1,6 +1,6 @@
 """Which ids the model reads together: windows over long sequences, and trees or batches of windows.
 
-Pure Python over lists of ids; knows no torch and no text. What a batch costs is counted in tokens.
+Pure Python over lists and arrays of ids; knows no torch and no text. What a batch costs is counted in tokens.
 """
 
 from array import array
@@ -30,6 +30,7 @@ class Window:
 
 
 def _numbers(values: Iterable[int] = ()) -> "array[int]":
+    """Whole numbers as torch reads them, eight bytes each."""
     return array("q", values)
 
 

@@ -90,7 +90,9 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
 
 
 def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[tuple[int, _Standing]]:
-    """Candidates by a measure, each with its place, best first; in input order where they share one."""
+    """Candidates by a measure, best first, with their places. Those tied with the best of a place share it, and stand
+    there in input order.
+    """
     standings = [_measure(at, *pair, measure) for at, pair in enumerate(zip(scores, alone, strict=True))]
     best_first = sorted(standings, key=lambda standing: -standing.value)
     best, place, placed = best_first[0], 1, list[tuple[int, _Standing]]()
@@ -102,8 +104,10 @@ def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Meas
 
 
 def _measure(at: int, score: Score, alone: Score | None, measure: Measure) -> _Standing:
-    figure, blur = score.total_logprob, resolution(score)
+    blur = resolution(score)
     match measure:
+        case "sum":
+            figure = score.total_logprob
         case "mean":
             figure, blur = score.mean_logprob, blur / score.num_tokens
         case "byte":

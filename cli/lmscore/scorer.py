@@ -42,6 +42,9 @@ MOST_HELD_OF_ONE = 1 << 20
 MOST_KEPT = 1 << 16
 """Tokens of a text that are kept once they are made."""
 
+BLOCKS_A_PORTION = 4
+"""How often an accelerator is sent something before all of it is waited for, where a stream goes by portions."""
+
 RUNS_AHEAD = 1
 """How often more is sent to a CUDA device before what was sent first is waited for."""
 
@@ -213,6 +216,13 @@ class Scorer:
     def look_ahead(self) -> int:
         """How many tokens of a stream are read together at most."""
         return LOOK_AHEAD_ON_CPU if self._network.device.type == "cpu" else LOOK_AHEAD
+
+    @property
+    def portion(self) -> int:
+        """How many tokens to hand over at a time, where a stream goes by portions: an accelerator reads them in several
+        goes, and is not waited for in between.
+        """
+        return self.look_ahead * (1 if self._network.device.type == "cpu" else BLOCKS_A_PORTION)
 
     @property
     def arithmetic(self) -> str:
