@@ -104,6 +104,7 @@ def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Meas
 
 
 def _measure(at: int, score: Score, alone: Score | None, measure: Measure) -> _Standing:
+    """A candidate's value by a measure, and how far rounding may have moved it."""
     blur = resolution(score)
     match measure:
         case "sum":
