@@ -176,6 +176,13 @@ def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPat
     assert 4 < len(sizes) <= 4 + decoder.CHUNK // decoder.BLOCK
 
 
+def test_a_table_is_looked_up_a_stretch_at_a_time(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [Text("Whatever is looked up is looked up once."), Text("zyx"), Text("And zyx, and nobody can tell.")]
+    before = [score.logprobs for score in llama.scores(texts)]
+    monkeypatch.setattr(decoder, "LOOKED_UP", 2)
+    assert [score.logprobs for score in llama.scores(texts)] == before
+
+
 @NEEDS_ONEDNN
 def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
     folder_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,10 @@ as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digit
 text's first token, and a third of that with sums of half the length.
 """
 
+LOOKED_UP = 256
+"""Rows of a mapped table that are looked up together: its pages stay in memory as long as their mapping, and sixteen of
+them come with a row that stands far from the others."""
+
 WORTH_PACKING = 2048
 """Rows, of one tree or of several, from which on it pays to lay the weights out anew: a third of a second for the
 default model, which the next three thousand rows give back."""
@@ -190,13 +194,20 @@ class Decoder:
         rotation = self._rotation(sent(tree.depths, self.device))
         layout = _layout(count, self.device, self.dtype)
         attention = _Attention(tree, layout, self.device, self.dtype)
-        hidden = F.embedding(sent(tree.ids, self.device), self._table())  # [N, H]
+        hidden = self._embedded(tree.ids)  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
-            for first in range(0, count, layout.rows):
-                chunk = slice(first, min(first + layout.rows, count))
+            for chunk in layout.chunks(count):
                 layer(hidden, chunk, rotation, keys, values, attention)
         return hidden
+
+    def _embedded(self, ids: Sequence[int]) -> Tensor:
+        """The embeddings of N ids: [N, H]."""
+        places = sent(ids, self.device)
+        if self.device.type != "cpu":
+            return F.embedding(places, self._table())
+        distinct, places = torch.unique(places, return_inverse=True)  # in order: those looked up together stand close
+        return torch.cat([F.embedding(some, self._table()) for some in distinct.split(LOOKED_UP)])[places]
 
     def _plain_frequencies(self, config: Mapping[str, Any]) -> Tensor:
         theta: float = config["rope_parameters"]["rope_theta"]
@@ -213,10 +224,11 @@ class Decoder:
         """Pack the weights, if that has not been done."""
         if self._packed:
             return
+        room = self._norm.new_empty(len(self._norm) * UNIT_PART)
         for at in range(len(self._head)):  # one by one: each may be mapped by itself, and goes as it is packed
-            self._head[at] = self._head[at].packed()
+            self._head[at] = self._head[at].packed(room)
         for layer in self._layers:
-            layer.pack()
+            layer.pack(room)
         self._packed = True
 
 
@@ -248,6 +260,10 @@ class _Layout:
     keys: int
     masks: int
     beside: int
+
+    def chunks(self, count: int) -> list[slice]:
+        """So many rows, a chunk after another."""
+        return [slice(first, min(first + self.rows, count)) for first in range(0, count, self.rows)]
 
 
 def _layout(count: int, device: torch.device, dtype: torch.dtype) -> _Layout:
@@ -283,10 +299,10 @@ class _Layer:
         parts = range(0, gate.width, part)
         self._unit = [(gate.rows(at, part), up.rows(at, part), down.columns(at, part)) for at in parts]
 
-    def pack(self) -> None:
-        self._query, self._key, self._value = self._query.packed(), self._key.packed(), self._value.packed()
-        self._out = self._out.packed()
-        self._unit = [(gate.packed(), up.packed(), down.packed()) for gate, up, down in self._unit]
+    def pack(self, room: Tensor) -> None:
+        self._query, self._key = self._query.packed(room), self._key.packed(room)
+        self._value, self._out = self._value.packed(room), self._out.packed(room)
+        self._unit = [(gate.packed(room), up.packed(room), down.packed(room)) for gate, up, down in self._unit]
 
     @property
     def bytes_a_row(self) -> int:
@@ -397,9 +413,9 @@ class _Attention:
     def __init__(self, tree: Tree, layout: _Layout, device: torch.device, dtype: torch.dtype) -> None:
         """Plan it."""
         self._ends = sent(tree.ends, device)
-        count = len(tree.ids)
-        chunks = [(first, min(first + layout.rows, count)) for first in range(0, count, layout.rows)]
-        self._plans = {first: _plan(tree, first, end, layout, device) for first, end in chunks}
+        self._plans = {
+            chunk.start: _plan(tree, chunk.start, chunk.stop, layout, device) for chunk in layout.chunks(len(tree.ids))
+        }
         # What the last rows of a chain see of it. Each chain's mask is a corner of this.
         most = min(max(layout.block, layout.chain), MOST_MASKED)
         self._chain = torch.zeros(most, max(tree.depths) + 1 + most, dtype=dtype, device=device)
@@ -583,11 +599,19 @@ class _Linear:
             return other.add_(self(rows))
         return other.addmm_(rows, self.weight.T)
 
-    def packed(self) -> "_Linear":
-        """The same, with its weights laid out anew as oneDNN reads them, where that can be had."""
-        if self.weight.device.type != "cpu" or self.weight.dtype not in FUSED or self.weight.is_mkldnn:
+    def packed(self, room: Tensor) -> "_Linear":
+        """The same, with its weights laid out anew as oneDNN reads them, where that can be had.
+
+        Args:
+            room: where weights that do not stand in one piece are gathered first: one for all of a model's, since an
+                allocator cannot well use again what each would leave behind.
+        """
+        weight = self.weight
+        if weight.device.type != "cpu" or weight.dtype not in FUSED or weight.is_mkldnn:
             return self
-        return _Fused(ONEDNN._reorder_linear_weight(self.weight, CHUNK), self.bias)
+        if not weight.is_contiguous():
+            weight = room[: weight.numel()].view(weight.shape).copy_(weight)
+        return _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), self.bias)
 
 
 ONEDNN: Any = torch.ops.mkldnn
