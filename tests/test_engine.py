@@ -16,7 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lmscore import LmscoreError, Score, Text, accelerator, decoder, engine, open_scorer, pretrained, scorer
+from lmscore import (
+    LmscoreError,
+    Score,
+    Text,
+    accelerator,
+    attention,
+    decoder,
+    engine,
+    linear,
+    open_scorer,
+    pretrained,
+    scorer,
+)
 from lmscore.decoder import Decoder
 from lmscore.engine import Wanted, read_out
 from lmscore.planning import Tree, Window, trees
@@ -164,16 +176,16 @@ def test_what_an_accelerator_has_free_bounds_a_batch(
 def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each size costs memory for good, in oneDNN: a corpus must not meet a new one with every batch."""
     sizes = set()
-    real = decoder._Fused._then
+    real = linear._Fused._then
 
-    def noted(self: decoder._Fused, rows: Tensor, step: str) -> Tensor:
+    def noted(self: linear._Fused, rows: Tensor, step: str) -> Tensor:
         sizes.add(len(rows))
         return real(self, rows, step)
 
-    monkeypatch.setattr(decoder._Fused, "_then", noted)
+    monkeypatch.setattr(linear._Fused, "_then", noted)
     for length in range(1, 700, 19):
         list(llama.scores([Text("ab" * length), Text("cd " * length)]))
-    assert 4 < len(sizes) <= 4 + decoder.CHUNK // decoder.BLOCK
+    assert 4 < len(sizes) <= 4 + linear.CHUNK // attention.BLOCK
 
 
 def test_a_table_is_looked_up_a_stretch_at_a_time(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,9 +205,9 @@ def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
     assert isinstance(network, Decoder)
     (gate, up, down), *others = network._layers[0]._unit
     assert others
-    assert [type(linear) for linear in (gate, up, down)] == [decoder._Fused, decoder._Fused, decoder._Linear]
+    assert [type(part) for part in (gate, up, down)] == [linear._Fused, linear._Fused, linear.Linear]
     network.settle()
-    assert all(isinstance(linear, decoder._Fused) for linear in network._layers[0]._unit[0])
+    assert all(isinstance(part, linear._Fused) for part in network._layers[0]._unit[0])
 
 
 def test_without_the_operators_nothing_is_packed(
@@ -203,8 +215,8 @@ def test_without_the_operators_nothing_is_packed(
 ) -> None:
     text = " ".join(["and again"] * 60)
     before = llama.score(text)
-    monkeypatch.setattr("lmscore.decoder.FUSED", frozenset())
-    monkeypatch.setattr("lmscore.decoder.ONEDNN", None)
+    monkeypatch.setattr("lmscore.linear.FUSED", frozenset())
+    monkeypatch.setattr("lmscore.linear.ONEDNN", None)
     opened = open_scorer(str(folder_of("llama")), device="cpu")
     plain = opened.score(text)
     assert plain.logprobs == pytest.approx(before.logprobs, abs=1e-5)
@@ -218,22 +230,22 @@ def test_operators_that_are_missing_or_compute_something_else_are_not_used(monke
         rows: torch.Tensor = real._linear_pointwise(*given)
         return rows + 0.01
 
-    real = decoder.ONEDNN
+    real = linear.ONEDNN
     for operators in (SimpleNamespace(), SimpleNamespace(**{**operators_of(real), "_linear_pointwise": wrong})):
-        monkeypatch.setattr(decoder, "ONEDNN", operators)
-        assert not decoder._fuses(torch.float32)
+        monkeypatch.setattr(linear, "ONEDNN", operators)
+        assert not linear._fuses(torch.float32)
 
 
 @NEEDS_ONEDNN
 def test_this_torch_fuses_and_packs() -> None:
     """Were its operators to change, all would go on, and slowly: this says so."""
-    assert torch.float32 in decoder.FUSED
+    assert torch.float32 in linear.FUSED
 
 
 def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [Text("Whatever is packed is packed once."), Text("And nobody can tell.")]
     plain = [score.logprobs for score in llama.scores(texts)]
-    real, calls = decoder.ONEDNN, 0
+    real, calls = linear.ONEDNN, 0
 
     def reorder(*given: Any) -> Any:
         nonlocal calls
@@ -242,7 +254,7 @@ def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkey
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return real._reorder_linear_weight(*given)
 
-    monkeypatch.setattr(decoder, "ONEDNN", SimpleNamespace(**{**operators_of(real), "_reorder_linear_weight": reorder}))
+    monkeypatch.setattr(linear, "ONEDNN", SimpleNamespace(**{**operators_of(real), "_reorder_linear_weight": reorder}))
     monkeypatch.setattr(decoder, "WORTH_PACKING", 1)
     for before, score in zip(plain, llama.scores(texts), strict=True):
         assert score.logprobs == pytest.approx(before, abs=1e-5)
@@ -320,14 +332,14 @@ def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer])
     assert heard and all(total > 0 and done <= total for done, total in heard)
 
 
-def attends(tree: Tree, layout: decoder._Layout) -> None:
+def attends(tree: Tree, layout: attention.Layout) -> None:
     """Hold attention in a layout against one mask over everything."""
     count = len(tree.ids)
-    attention = decoder._Attention(tree, layout, torch.device("cpu"), torch.float64)
+    attend = attention.Attention(tree, layout, torch.device("cpu"), torch.float64)
     query = torch.randn(count, 4, 6, dtype=torch.float64)
     keys, values = torch.randn(2, count, 2, 6, dtype=torch.float64)
-    chunks = [slice(first, min(first + layout.rows, count)) for first in range(0, count, layout.rows)]
-    found = torch.cat([attention(chunk, query[chunk], keys, values) for chunk in chunks])
+    chunks = layout.chunks(count)
+    found = torch.cat([attend(chunk, query[chunk], keys, values) for chunk in chunks])
     mask = torch.full((count, count), -torch.inf, dtype=torch.float64)
     for row in range(count):
         mask[row, [*tree.path(row), row]] = 0
@@ -341,22 +353,22 @@ def test_texts_that_share_nothing_attend_side_by_side() -> None:
     [tree] = trees([Window(tuple(range(100 * i, 100 * i + length)), 1) for i, length in enumerate(lengths)], 10**6)
     count = len(tree.ids)
     for beside, shapes in ((4096, [(3, 39), (3, 10)]), (2 * 39, [(2, 39), (1, 29), (3, 10)]), (1, None)):
-        layout = decoder._Layout(count, 1, count, keys=4096, masks=0, beside=beside)
-        parts = decoder._plan(tree, 0, count, layout, torch.device("cpu")).parts
-        found = [tuple(part.rows.shape) for part in parts if isinstance(part, decoder._Chains)]
+        layout = attention.Layout(count, 1, count, keys=4096, masks=0, beside=beside)
+        parts = attention._plan(tree, 0, count, layout, torch.device("cpu")).parts
+        found = [tuple(part.rows.shape) for part in parts if isinstance(part, attention._Chains)]
         assert found == (shapes or [(1, length - 1) for length in sorted(lengths, reverse=True)])
         attends(tree, layout)
 
 
 @given(lengths=st.lists(st.integers(1, 40), max_size=30), most=st.integers(1, 200))
 def test_chains_side_by_side_are_of_like_length(lengths: list[int], most: int) -> None:
-    groups = list(decoder._alike([range(100 * i, 100 * i + length) for i, length in enumerate(lengths)], most))
+    groups = list(attention._alike([range(100 * i, 100 * i + length) for i, length in enumerate(lengths)], most))
     assert sorted(chain.start for group in groups for chain in group) == [100 * i for i in range(len(lengths))]
     for group in groups:
         width = max(map(len, group))
         assert len(group[0]) == width
         assert len(group) == 1 or len(group) * width <= most
-        assert all(decoder.FILLING * len(chain) >= width for chain in group)
+        assert all(attention.FILLING * len(chain) >= width for chain in group)
 
 
 IDS = st.integers(0, 2)
@@ -373,7 +385,7 @@ def test_each_id_attends_to_those_that_lead_to_it(base: list[int], shapes: Any, 
         count = len(tree.ids)
         rows, chain = data.draw(st.sampled_from([(count, count), (3 * size, 3 * size), (size, size)]))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decoder, "MOST_MASKED", data.draw(st.sampled_from([8, 16, 32])))
+            patch.setattr(attention, "MOST_MASKED", data.draw(st.sampled_from([8, 16, 32])))
             masks, beside = data.draw(st.sampled_from([0, 1 << 20])), data.draw(st.sampled_from([0, 60, 4096]))
-            layout = decoder._Layout(rows, size, chain, keys=4096, masks=masks, beside=beside)
+            layout = attention.Layout(rows, size, chain, keys=4096, masks=masks, beside=beside)
             attends(tree, layout)

@@ -46,8 +46,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tokenization": {"errors", "records", "words"},
     "accelerator": set(),
     "engine": {"errors", "planning", "accelerator"},
-    "decoder": {"planning", "accelerator"},
-    "pretrained": {"accelerator", "errors", "planning"},
+    "linear": set(),
+    "attention": {"accelerator", "linear", "planning"},
+    "decoder": {"accelerator", "attention", "linear", "planning"},
+    "pretrained": {"accelerator", "errors", "linear", "planning"},
     "loading": {
         *("accelerator", "catalogue", "conversion", "decoder", "download", "engine", "errors", "planning"),
         *("pretrained", "tokenization"),
@@ -118,7 +120,17 @@ MAY_IMPORT_FOREIGN = {
     "markupsafe": {"views.report"},
     "pyarrow": {"encoding", "tables"},
     "typer": {"app", "options"},
-    "torch": {"engine", "accelerator", "decoder", "pretrained", "scorer", "loading", "conversion"},
+    "torch": {
+        "engine",
+        "accelerator",
+        "attention",
+        "decoder",
+        "linear",
+        "pretrained",
+        "scorer",
+        "loading",
+        "conversion",
+    },
     "transformers": {"pretrained", "loading", "conversion"},
 }
 

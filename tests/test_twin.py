@@ -12,7 +12,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmscore import Reading, Score, Text, decoder, open_scorer
+from lmscore import Reading, Score, Text, attention, decoder, open_scorer
 from lmscore.scorer import Scorer
 
 from . import models
@@ -114,8 +114,8 @@ def test_documents_longer_than_a_kernel_takes_at_once(
 
     Laid out as for a CPU and as for an accelerator, both times on the CPU.
     """
-    layout = decoder._layout
-    monkeypatch.setattr(decoder, "_layout", lambda count, _, dtype: layout(count, torch.device(device), dtype))
+    layout = attention.laid_out
+    monkeypatch.setattr(decoder, "laid_out", lambda count, _, dtype: layout(count, torch.device(device), dtype))
     config = transformers.LlamaConfig(**{**models.SIZES, "max_position_embeddings": 2048}, initializer_range=0.2)
     model = transformers.LlamaForCausalLM(config)
     folder = models.save(model, models.wrap(models.byte_level("<s>", "</s>"), "<s>", "</s>"), tmp_path)

@@ -5,15 +5,15 @@ values exist for one layer at a time, and memory does not grow with the depth of
 the other, none filled up to another's length, and an id attends to those that lead to it in the tree.
 
 Fits Llama, Mistral, Qwen2 and Qwen3 where they are plain. Whether it fits a model is asked of the configuration and of
-the weights' names; `loading` holds its numbers against the original's. Knows torch and no text.
+the weights' names; `loading` holds its numbers against the original's. Knows no text, and leaves to `linear` and
+`attention` which of torch's operators are quick where.
 
 Sources: Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models"; Su et al. 2021, "RoFormer" (rotary
 positions); Zhang and Sennrich 2019, "Root Mean Square Layer Normalization"; Shazeer 2020, "GLU Variants Improve
-Transformer"; Ainslie et al. 2023, "GQA" (heads that share keys and values).
+Transformer".
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,42 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .accelerator import has_flash_attention, most_rows, sent
+from .accelerator import most_rows, sent
+from .attention import BLOCK, Attention, laid_out
+from .linear import FEWEST_ROWS, Linear
 from .planning import Tree, Window, trees
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 EMBEDDINGS = "model.embed_tokens.weight"
 ROTATIONS = frozenset({"default", "linear", "llama3"})
-
-CHUNK = 512
-"""Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
-
-BLOCK = 32
-BLOCK_ELSEWHERE = 256
-"""Rows of a block that attends together, on a CPU and on an accelerator. Each is held against the keys of all of them:
-a larger block wastes more, a smaller one keeps fewer units busy."""
-
-CHAIN = 96
-"""On a CPU, rows of a block in which each leads to the next: it wastes little, and torch's kernel gains a tenth."""
-
-MOST_MASKED = 512
-"""Rows of a block that needs a mask, however many a layout allows."""
-
-MOST_KEYS = 4096
-MOST_KEYS_ELSEWHERE = 65_536
-"""How many keys blocks that attend side by side may look at together, on a CPU and on an accelerator."""
-
-MOST_BESIDE = 65_536
-"""Rows of chains that attend side by side on a CUDA device, what fills them up counted: one call for each of hundreds
-of documents would keep it waiting. On a CPU each attends by itself, and nothing is gathered."""
-
-FILLING = 1.5
-"""How many times their own keys blocks side by side may take once they are filled up, and how many times its rows a
-chain."""
-
-MASK_BYTES = 8 << 20
-MASK_BYTES_ELSEWHERE = 256 << 20
-"""Masks of one tree that are kept from layer to layer, on a CPU and on an accelerator."""
 
 VOCABULARY_BLOCK = 2048
 """Columns of logits that exist together on a CPU; an accelerator makes them all at once."""
@@ -69,8 +41,8 @@ UNIT_PART = 768
 """Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
 
 oneDNN adds up a whole row of products one after the other. Where one of them is a thousand times larger than the rest,
-as it is at a start symbol (see FEWEST_ROWS), all that come behind it lose digits: on the default model 1.2e-4 nats at a
-text's first token, and a third of that with sums of half the length.
+as it is at a start symbol (see `linear.FEWEST_ROWS`), all that come behind it lose digits: on the default model 1.2e-4
+nats at a text's first token, and a third of that with sums of half the length.
 """
 
 LOOKED_UP = 256
@@ -80,14 +52,6 @@ them come with a row that stands far from the others."""
 WORTH_PACKING = 2048
 """Rows, of one tree or of several, from which on it pays to lay the weights out anew: a third of a second for the
 default model, which the next three thousand rows give back."""
-
-FEWEST_ROWS = 8
-"""Fewer rows than this are filled up with rows that nobody reads.
-
-CPU libraries multiply very thin matrices with other kernels, and models amplify the difference: the hidden state of a
-start symbol grows a thousandfold on its way and cancels again (Sun et al. 2024, "Massive Activations in Large Language
-Models"). On the default model a lone short text would be 1.6e-4 nats off what it gets in a batch, at its first token.
-"""
 
 
 def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
@@ -153,9 +117,7 @@ class Decoder:
         columns = VOCABULARY_BLOCK if self.device.type == "cpu" else self.vocabulary
         head = weights.get("lm_head.weight")  # [V, H]; None where it is the embeddings
         firsts = range(0, self.vocabulary, columns)
-        self._head = [
-            _linear((self._table() if head is None else head)[first : first + columns], None) for first in firsts
-        ]
+        self._head = [Linear.of((self._table() if head is None else head)[first : first + columns]) for first in firsts]
         self._rows_read = 0
         self._packed = False
 
@@ -192,8 +154,8 @@ class Decoder:
         if self._rows_read >= WORTH_PACKING:
             self.settle()
         rotation = self._rotation(sent(tree.depths, self.device))
-        layout = _layout(count, self.device, self.dtype)
-        attention = _Attention(tree, layout, self.device, self.dtype)
+        layout = laid_out(count, self.device, self.dtype)
+        attention = Attention(tree, layout, self.device, self.dtype)
         hidden = self._embedded(tree.ids)  # [N, H]
         keys, values = self._layers[0].room(hidden)
         for layer in self._layers:
@@ -241,49 +203,12 @@ def _full(count: int) -> int:
     return -(-count // step) * step
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How the rows of a tree go through a layer.
-
-    Attributes:
-        rows: of a chunk.
-        block: rows of a block that attends together.
-        chain: rows of one in which each leads to the next.
-        keys: how many keys blocks that attend side by side may look at together.
-        masks: bytes of masks that are kept.
-        beside: rows of chains that attend side by side; 0 where each does so alone.
-    """
-
-    rows: int
-    block: int
-    chain: int
-    keys: int
-    masks: int
-    beside: int
-
-    def chunks(self, count: int) -> list[slice]:
-        """So many rows, a chunk after another."""
-        return [slice(first, min(first + self.rows, count)) for first in range(0, count, self.rows)]
-
-
-def _layout(count: int, device: torch.device, dtype: torch.dtype) -> _Layout:
-    if device.type != "cpu":
-        # Where torch has no kernel of one pass, attention takes memory for each pair of rows.
-        beside = MOST_BESIDE if device.type == "cuda" and dtype != torch.float64 else 0
-        return _Layout(
-            count, BLOCK_ELSEWHERE, count, keys=MOST_KEYS_ELSEWHERE, masks=MASK_BYTES_ELSEWHERE, beside=beside
-        )
-    chunks = -(-count // CHUNK)
-    rows = -(-count // chunks // BLOCK) * BLOCK  # of a size: a last one of a few rows would be slow, and less exact
-    return _Layout(rows, BLOCK, CHAIN, keys=MOST_KEYS, masks=MASK_BYTES, beside=0)
-
-
 class _Layer:
     """One layer: attention, then a gated linear unit, each added to what it was given."""
 
     def __init__(self, weights: Mapping[str, Tensor], prefix: str, head_size: int, epsilon: float) -> None:
-        def linear(name: str) -> _Linear:
-            return _linear(weights[f"{prefix}{name}.weight"], weights.get(f"{prefix}{name}.bias"))
+        def linear(name: str) -> Linear:
+            return Linear.of(weights[f"{prefix}{name}.weight"], weights.get(f"{prefix}{name}.bias"))
 
         def norm(name: str) -> Tensor | None:
             weight = weights.get(f"{prefix}{name}.weight")
@@ -322,7 +247,7 @@ class _Layer:
         rotation: tuple[Tensor, Tensor],
         keys: Tensor,
         values: Tensor,
-        attention: "_Attention",
+        attention: Attention,
     ) -> None:
         """Take the rows of a chunk one layer further, in place; all that lead to them must have been here before.
 
@@ -348,320 +273,6 @@ class _Layer:
 
     def _heads(self, rows: Tensor, norm: Tensor | None) -> Tensor:
         return _normed(rows.view(len(rows), -1, self._head_size), norm, self._epsilon)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """Rows that lead one to the next, behind a path in one piece: each may look at all of it, and at those before it.
-
-    Attributes:
-        rows: the rows, B.
-        keys: the path and the rows, K.
-    """
-
-    rows: slice
-    keys: slice
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing stands before them."""
-        return self.rows == self.keys
-
-
-@dataclass(frozen=True, slots=True)
-class _Chains:
-    """Chains of a chunk with nothing before them, side by side: each row may look at those before it.
-
-    Attributes:
-        rows: the rows of each, counted from the chunk's first, and filled up behind its end, where none looks: [G, B].
-    """
-
-    rows: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Blocks of rows that attend side by side, each to the path to its first row, and within itself.
-
-    Attributes:
-        rows: the rows, G · B.
-        keys: for each block what its rows may look at, filled up with 0: [G, K].
-    """
-
-    rows: slice
-    keys: Tensor
-
-
-_Part = _Chain | _Chains | _Group
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How the rows of a chunk attend, C of them.
-
-    Attributes:
-        order: where each stands among what the parts give, [C]; None where that is in order.
-    """
-
-    parts: Sequence[_Part]
-    order: Tensor | None = None
-
-
-class _Attention:
-    """Each id of a tree attends to those that lead to it, and to itself."""
-
-    def __init__(self, tree: Tree, layout: _Layout, device: torch.device, dtype: torch.dtype) -> None:
-        """Plan it."""
-        self._ends = sent(tree.ends, device)
-        self._plans = {
-            chunk.start: _plan(tree, chunk.start, chunk.stop, layout, device) for chunk in layout.chunks(len(tree.ids))
-        }
-        # What the last rows of a chain see of it. Each chain's mask is a corner of this.
-        most = min(max(layout.block, layout.chain), MOST_MASKED)
-        self._chain = torch.zeros(most, max(tree.depths) + 1 + most, dtype=dtype, device=device)
-        self._chain[:, -most:] = torch.full((most, most), -torch.inf, dtype=dtype, device=device).triu(1)
-        self._masks: dict[int, Tensor] = {}
-        self._room = layout.masks
-
-    def __call__(self, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Mix the values of what each row may attend to.
-
-        Args:
-            chunk: the rows of the tree that `query` is.
-            query: [C, heads, D].
-            keys, values: [N, heads that share them, D].
-
-        Returns:
-            [C, heads · D].
-        """
-        plan = self._plans[chunk.start]
-        found = [self._part(part, chunk, query, keys, values) for part in plan.parts]
-        mixed = torch.cat(found) if len(found) > 1 else found[0]
-        return (mixed if plan.order is None else mixed[plan.order]).flatten(1)
-
-    def _part(self, part: _Part, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Mix the values for one part's rows, those that fill it up included: [R, heads, D]."""
-        if isinstance(part, _Chains):
-            asking, held, told = (rows[part.rows] for rows in (query, keys[chunk], values[chunk]))  # [G, B, ...]
-            return _mixed(asking, held, told, None).flatten(0, 1)
-        asking = query[part.rows.start - chunk.start : part.rows.stop - chunk.start]
-        if isinstance(part, _Group):
-            asking = asking.view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
-            return _mixed(asking, keys[part.keys], values[part.keys], self._mask(part)).flatten(0, 1)
-        mask = None  # of a chain that is all there, torch's fastest kernels need none
-        if not part.is_whole:
-            mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
-        return _mixed(asking[None], keys[None, part.keys], values[None, part.keys], mask)[0]
-
-    def _mask(self, group: _Group) -> Tensor:
-        """0 where a row may attend, else -inf: [G, 1, B, K]. Kept for the next layer, as far as there is room."""
-        if (kept := self._masks.get(group.rows.start)) is not None:
-            return kept
-        rows = torch.arange(group.rows.start, group.rows.stop, device=self._ends.device)
-        rows = rows.view(len(group.keys), 1, -1, 1)  # [G, 1, B, 1]
-        keys = group.keys[:, None, None, :]  # [G, 1, 1, K]
-        sees = (keys <= rows) & (rows < self._ends[keys])  # [G, 1, B, K]
-        # Where a block's keys are filled up, the first id stands once more: one that is seen already, or by nobody.
-        sees[..., 1:] &= keys[..., 1:] > 0
-        mask = torch.zeros(sees.shape, dtype=self._chain.dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
-        if mask.nbytes <= self._room:
-            self._room -= mask.nbytes
-            self._masks[group.rows.start] = mask
-        return mask
-
-
-def _plan(tree: Tree, first: int, end: int, layout: _Layout, device: torch.device) -> _Plan:
-    """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that."""
-    rest, whole = list[_Chain | _Group](), list[range]()
-    for part in _parts(tree, first, end, layout, device):
-        if layout.beside and isinstance(part, _Chain) and part.is_whole:
-            whole.append(range(part.rows.start - first, part.rows.stop - first))
-        else:
-            rest.append(part)
-    if not whole:
-        return _Plan(rest)
-    parts, nobody = list[_Part](rest), end - first
-    given = [torch.arange(part.rows.start - first, part.rows.stop - first) for part in rest]
-    for chains in _alike(whole, layout.beside):
-        starts = torch.tensor([[chain.start] for chain in chains])  # [G, 1]
-        stops = torch.tensor([[chain.stop] for chain in chains])
-        rows = starts + torch.arange(len(chains[0]))  # [G, B]
-        given.append(rows.where(rows < stops, nobody).flatten())
-        parts.append(_Chains(sent(rows.where(rows < stops, starts), device)))
-    return _Plan(parts, sent(torch.cat(given).argsort()[:nobody], device))
-
-
-def _alike(chains: Sequence[range], most: int) -> Iterator[list[range]]:
-    """Chains of like length, longest first: of `most` rows once all are filled up to the longest of them, or one."""
-    left = sorted(chains, key=len, reverse=True)
-    while left:
-        width = len(left[0])
-        taken = [chain for chain in left[: max(most // width, 1)] if FILLING * len(chain) >= width]
-        left = left[len(taken) :]
-        yield taken
-
-
-def _parts(tree: Tree, first: int, end: int, layout: _Layout, device: torch.device) -> Iterator[_Chain | _Group]:
-    """Cut rows `first` to `end` into blocks, and put those that look back at about as much side by side.
-
-    A block in which each row leads to the next goes on to a chain's rows, and at most MOST_MASKED if anything stands
-    before it.
-    """
-    waiting: list[list[int]] = []
-    begin = first
-
-    def group(stop: int) -> Iterator[_Group]:
-        if waiting:
-            width = max(map(len, waiting))
-            filled = [keys + [0] * (width - len(keys)) for keys in waiting]
-            yield _Group(slice(begin, stop), sent(filled, device))
-
-    stop = first
-    while stop < end:
-        start, stop = stop, min(stop + layout.block, end)
-        path = tree.path(start)
-        leads_on = tree.depths[stop - 1] - len(path) == stop - 1 - start  # no row is more than one deeper
-        if leads_on and (not path or path[0] + len(path) == start):  # the path stands in one piece, right before
-            last = min(start + (min(layout.chain, MOST_MASKED) if path else layout.chain), end)
-            while stop < last and tree.parents[stop] == stop - 1:
-                stop += 1
-            yield from group(start)
-            yield _Chain(slice(start, stop), slice(start - len(path), stop))
-            waiting, begin = [], stop
-            continue
-        keys = [*path, *range(start, stop)]
-        blocks = [*waiting, keys]
-        width = max(map(len, blocks))
-        most = min(layout.keys, FILLING * sum(map(len, blocks)))
-        if stop - start < layout.block or width * len(blocks) > most:
-            yield from group(start)
-            waiting, begin, blocks = [], start, [keys]
-        waiting = blocks
-    yield from group(end)
-
-
-def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention; without a mask, row i looks at key i and those before it.
-
-    Args:
-        query: [G, B, heads, D].
-        keys, values: [G, K, heads that share them, D].
-    """
-    sharing = query.shape[2] // keys.shape[2]
-    shares = query.device.type == "cpu" or (mask is None and has_flash_attention(query.device, query.dtype))
-    if sharing > 1 and not shares:  # which elsewhere only flash attention takes, and it takes no mask
-        keys, values, sharing = keys.repeat_interleave(sharing, 2), values.repeat_interleave(sharing, 2), 1
-    mixed = F.scaled_dot_product_attention(
-        query.transpose(1, 2),
-        keys.transpose(1, 2),
-        values.transpose(1, 2),
-        attn_mask=mask,
-        is_causal=mask is None,
-        enable_gqa=sharing > 1,
-    )
-    return mixed.transpose(1, 2)
-
-
-def _linear(weight: Tensor, bias: Tensor | None) -> "_Linear":
-    """A linear map through the operators that are quickest for weights as they stand."""
-    fuses = weight.device.type == "cpu" and weight.dtype in FUSED and weight.is_contiguous()
-    return _Fused(weight, bias) if fuses else _Linear(weight, bias)
-
-
-class _Linear:
-    """``x Wᵀ + b``, and what often comes right after it."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.weight, self.bias = weight, bias
-        self.width: int = weight.shape[0]
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        return F.linear(rows, self.weight, self.bias)
-
-    def rows(self, first: int, count: int) -> "_Linear":
-        """The map to `count` of the outputs."""
-        end = first + count
-        return _linear(self.weight[first:end], None if self.bias is None else self.bias[first:end])
-
-    def columns(self, first: int, count: int) -> "_Linear":
-        """The map from `count` of the inputs; of all parts, the first has the bias."""
-        return _linear(self.weight[:, first : first + count], None if first else self.bias)
-
-    def silu(self, rows: Tensor) -> Tensor:
-        return F.silu(self(rows), inplace=True)
-
-    def times(self, rows: Tensor, other: Tensor) -> Tensor:
-        return self(rows).mul_(other)
-
-    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
-        """The sum, perhaps in the place of `other`: use only what is returned."""
-        if self.bias is not None or other.device.type == "cpu":  # see UNIT_PART: the other may be far larger
-            return other.add_(self(rows))
-        return other.addmm_(rows, self.weight.T)
-
-    def packed(self, room: Tensor) -> "_Linear":
-        """The same, with its weights laid out anew as oneDNN reads them, where that can be had.
-
-        Args:
-            room: where weights that do not stand in one piece are gathered first: one for all of a model's, since an
-                allocator cannot well use again what each would leave behind.
-        """
-        weight = self.weight
-        if weight.device.type != "cpu" or weight.dtype not in FUSED or weight.is_mkldnn:
-            return self
-        if not weight.is_contiguous():
-            weight = room[: weight.numel()].view(weight.shape).copy_(weight)
-        return _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), self.bias)
-
-
-ONEDNN: Any = torch.ops.mkldnn
-
-
-class _Fused(_Linear):
-    """A linear map through the operators that torch's own compiler uses, with the next step fused into them.
-
-    Its weights stand in one piece, or packed. (With a part of others' columns the operators take a thousand times as
-    long.)
-    """
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        return self._then(rows, "none")
-
-    def silu(self, rows: Tensor) -> Tensor:
-        return self._then(rows, "swish")
-
-    def times(self, rows: Tensor, other: Tensor) -> Tensor:
-        product: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "mul")
-        return product
-
-    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
-        total: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "add")
-        return total
-
-    def _then(self, rows: Tensor, step: str) -> Tensor:
-        result: Tensor = ONEDNN._linear_pointwise(rows, self.weight, self.bias, step, [], "")
-        return result
-
-
-def _fuses(dtype: torch.dtype) -> bool:
-    """Whether this torch and this processor have the operators, and they compute what they should."""
-    try:
-        weight, bias, rows = torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8)
-        plain, rows = _Linear(weight, bias), rows.to(dtype)
-        ways = [_Fused(weight, bias), _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), bias)]
-        steps: list[Callable[[_Linear], Tensor]] = [
-            lambda linear: linear(rows),
-            lambda linear: linear.silu(rows),
-            lambda linear: linear.times(rows, rows),
-            lambda linear: linear.plus(rows, rows.clone()),
-        ]
-        rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
-        return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
-    except (AttributeError, RuntimeError, TypeError):  # they are not torch's public interface: another torch may differ
-        return False
-
-
-FUSED = frozenset(filter(_fuses, (torch.float32, torch.bfloat16)))
 
 
 def _normed(rows: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:

@@ -16,6 +16,7 @@ from transformers import DynamicCache
 
 from .accelerator import most_rows, sent
 from .errors import LmscoreError
+from .linear import FEWEST_ROWS
 from .planning import Batch, Window, batches
 
 BUDGET = 1024
@@ -26,9 +27,6 @@ STATES = 48
 USUAL_SIZE = 4096
 """How many states a token takes on its way through a layer, of a size that nearly every configuration tells: a dozen
 of its own, a unit's three, each some times as wide, and as much again where a model is not frugal."""
-
-FEWEST_ROWS = 8
-"""Thinner matrices are filled up with rows that nobody reads: see `decoder.FEWEST_ROWS`."""
 
 
 class Pretrained:

@@ -1,0 +1,296 @@
+"""Attention over a tree of ids: which rows attend together, and to what; each to those that lead to it, and to itself.
+
+Rows are cut into blocks. One in which each row leads to the next needs no mask, or a corner of one that all share;
+others stand side by side, each behind a path of its own, and under a mask. Knows torch and trees, no weights.
+
+Sources: Vaswani et al. 2017, "Attention Is All You Need"; Ainslie et al. 2023, "GQA" (heads that share keys and
+values).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .accelerator import has_flash_attention, sent
+from .linear import CHUNK
+from .planning import Tree
+
+BLOCK = 32
+BLOCK_ELSEWHERE = 256
+"""Rows of a block that attends together, on a CPU and on an accelerator. Each is held against the keys of all of them:
+a larger block wastes more, a smaller one keeps fewer units busy."""
+
+CHAIN = 96
+"""On a CPU, rows of a block in which each leads to the next: it wastes little, and torch's kernel gains a tenth."""
+
+MOST_MASKED = 512
+"""Rows of a block that needs a mask, however many a layout allows."""
+
+MOST_KEYS = 4096
+MOST_KEYS_ELSEWHERE = 65_536
+"""How many keys blocks that attend side by side may look at together, on a CPU and on an accelerator."""
+
+MOST_BESIDE = 65_536
+"""Rows of chains that attend side by side on a CUDA device, what fills them up counted: one call for each of hundreds
+of documents would keep it waiting. On a CPU each attends by itself, and nothing is gathered."""
+
+FILLING = 1.5
+"""How many times their own keys blocks side by side may take once they are filled up, and how many times its rows a
+chain."""
+
+MASK_BYTES = 8 << 20
+MASK_BYTES_ELSEWHERE = 256 << 20
+"""Masks of one tree that are kept from layer to layer, on a CPU and on an accelerator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a tree go through a layer.
+
+    Attributes:
+        rows: of a chunk.
+        block: rows of a block that attends together.
+        chain: rows of one in which each leads to the next.
+        keys: how many keys blocks that attend side by side may look at together.
+        masks: bytes of masks that are kept.
+        beside: rows of chains that attend side by side; 0 where each does so alone.
+    """
+
+    rows: int
+    block: int
+    chain: int
+    keys: int
+    masks: int
+    beside: int
+
+    def chunks(self, count: int) -> list[slice]:
+        """So many rows, a chunk after another."""
+        return [slice(first, min(first + self.rows, count)) for first in range(0, count, self.rows)]
+
+
+def laid_out(count: int, device: torch.device, dtype: torch.dtype) -> Layout:
+    """How so many rows go through a layer on a device."""
+    if device.type != "cpu":
+        # Where torch has no kernel of one pass, attention takes memory for each pair of rows.
+        beside = MOST_BESIDE if device.type == "cuda" and dtype != torch.float64 else 0
+        return Layout(
+            count, BLOCK_ELSEWHERE, count, keys=MOST_KEYS_ELSEWHERE, masks=MASK_BYTES_ELSEWHERE, beside=beside
+        )
+    chunks = -(-count // CHUNK)
+    rows = -(-count // chunks // BLOCK) * BLOCK  # of a size: a last one of a few rows would be slow, and less exact
+    return Layout(rows, BLOCK, CHAIN, keys=MOST_KEYS, masks=MASK_BYTES, beside=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Rows that lead one to the next, behind a path in one piece: each may look at all of it, and at those before it.
+
+    Attributes:
+        rows: the rows, B.
+        keys: the path and the rows, K.
+    """
+
+    rows: slice
+    keys: slice
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing stands before them."""
+        return self.rows == self.keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Chains:
+    """Chains of a chunk with nothing before them, side by side: each row may look at those before it.
+
+    Attributes:
+        rows: the rows of each, counted from the chunk's first, and filled up behind its end, where none looks: [G, B].
+    """
+
+    rows: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Blocks of rows that attend side by side, each to the path to its first row, and within itself.
+
+    Attributes:
+        rows: the rows, G · B.
+        keys: for each block what its rows may look at, filled up with 0: [G, K].
+    """
+
+    rows: slice
+    keys: Tensor
+
+
+_Part = _Chain | _Chains | _Group
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the rows of a chunk attend, C of them.
+
+    Attributes:
+        order: where each stands among what the parts give, [C]; None where that is in order.
+    """
+
+    parts: Sequence[_Part]
+    order: Tensor | None = None
+
+
+class Attention:
+    """Each id of a tree attends to those that lead to it, and to itself."""
+
+    def __init__(self, tree: Tree, layout: Layout, device: torch.device, dtype: torch.dtype) -> None:
+        """Plan it."""
+        self._ends = sent(tree.ends, device)
+        self._plans = {
+            chunk.start: _plan(tree, chunk.start, chunk.stop, layout, device) for chunk in layout.chunks(len(tree.ids))
+        }
+        # What the last rows of a chain see of it. Each chain's mask is a corner of this.
+        most = min(max(layout.block, layout.chain), MOST_MASKED)
+        self._chain = torch.zeros(most, max(tree.depths) + 1 + most, dtype=dtype, device=device)
+        self._chain[:, -most:] = torch.full((most, most), -torch.inf, dtype=dtype, device=device).triu(1)
+        self._masks: dict[int, Tensor] = {}
+        self._room = layout.masks
+
+    def __call__(self, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Mix the values of what each row may attend to.
+
+        Args:
+            chunk: the rows of the tree that `query` is.
+            query: [C, heads, D].
+            keys, values: [N, heads that share them, D].
+
+        Returns:
+            [C, heads · D].
+        """
+        plan = self._plans[chunk.start]
+        found = [self._part(part, chunk, query, keys, values) for part in plan.parts]
+        mixed = torch.cat(found) if len(found) > 1 else found[0]
+        return (mixed if plan.order is None else mixed[plan.order]).flatten(1)
+
+    def _part(self, part: _Part, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Mix the values for one part's rows, those that fill it up included: [R, heads, D]."""
+        if isinstance(part, _Chains):
+            asking, held, told = (rows[part.rows] for rows in (query, keys[chunk], values[chunk]))  # [G, B, ...]
+            return _mixed(asking, held, told, None).flatten(0, 1)
+        asking = query[part.rows.start - chunk.start : part.rows.stop - chunk.start]
+        if isinstance(part, _Group):
+            asking = asking.view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
+            return _mixed(asking, keys[part.keys], values[part.keys], self._mask(part)).flatten(0, 1)
+        mask = None  # of a chain that is all there, torch's fastest kernels need none
+        if not part.is_whole:
+            mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
+        return _mixed(asking[None], keys[None, part.keys], values[None, part.keys], mask)[0]
+
+    def _mask(self, group: _Group) -> Tensor:
+        """0 where a row may attend, else -inf: [G, 1, B, K]. Kept for the next layer, as far as there is room."""
+        if (kept := self._masks.get(group.rows.start)) is not None:
+            return kept
+        rows = torch.arange(group.rows.start, group.rows.stop, device=self._ends.device)
+        rows = rows.view(len(group.keys), 1, -1, 1)  # [G, 1, B, 1]
+        keys = group.keys[:, None, None, :]  # [G, 1, 1, K]
+        sees = (keys <= rows) & (rows < self._ends[keys])  # [G, 1, B, K]
+        # Where a block's keys are filled up, the first id stands once more: one that is seen already, or by nobody.
+        sees[..., 1:] &= keys[..., 1:] > 0
+        mask = torch.zeros(sees.shape, dtype=self._chain.dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
+        if mask.nbytes <= self._room:
+            self._room -= mask.nbytes
+            self._masks[group.rows.start] = mask
+        return mask
+
+
+def _plan(tree: Tree, first: int, end: int, layout: Layout, device: torch.device) -> _Plan:
+    """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that."""
+    rest, whole = list[_Chain | _Group](), list[range]()
+    for part in _parts(tree, first, end, layout, device):
+        if layout.beside and isinstance(part, _Chain) and part.is_whole:
+            whole.append(range(part.rows.start - first, part.rows.stop - first))
+        else:
+            rest.append(part)
+    if not whole:
+        return _Plan(rest)
+    parts, nobody = list[_Part](rest), end - first
+    given = [torch.arange(part.rows.start - first, part.rows.stop - first) for part in rest]
+    for chains in _alike(whole, layout.beside):
+        starts = torch.tensor([[chain.start] for chain in chains])  # [G, 1]
+        stops = torch.tensor([[chain.stop] for chain in chains])
+        rows = starts + torch.arange(len(chains[0]))  # [G, B]
+        given.append(rows.where(rows < stops, nobody).flatten())
+        parts.append(_Chains(sent(rows.where(rows < stops, starts), device)))
+    return _Plan(parts, sent(torch.cat(given).argsort()[:nobody], device))
+
+
+def _alike(chains: Sequence[range], most: int) -> Iterator[list[range]]:
+    """Chains of like length, longest first: of `most` rows once all are filled up to the longest of them, or one."""
+    left = sorted(chains, key=len, reverse=True)
+    while left:
+        width = len(left[0])
+        taken = [chain for chain in left[: max(most // width, 1)] if FILLING * len(chain) >= width]
+        left = left[len(taken) :]
+        yield taken
+
+
+def _parts(tree: Tree, first: int, end: int, layout: Layout, device: torch.device) -> Iterator[_Chain | _Group]:
+    """Cut rows `first` to `end` into blocks, and put those that look back at about as much side by side.
+
+    A block in which each row leads to the next goes on to a chain's rows, and at most MOST_MASKED if anything stands
+    before it.
+    """
+    waiting: list[list[int]] = []
+    begin = first
+
+    def group(stop: int) -> Iterator[_Group]:
+        if waiting:
+            width = max(map(len, waiting))
+            filled = [keys + [0] * (width - len(keys)) for keys in waiting]
+            yield _Group(slice(begin, stop), sent(filled, device))
+
+    stop = first
+    while stop < end:
+        start, stop = stop, min(stop + layout.block, end)
+        path = tree.path(start)
+        leads_on = tree.depths[stop - 1] - len(path) == stop - 1 - start  # no row is more than one deeper
+        if leads_on and (not path or path[0] + len(path) == start):  # the path stands in one piece, right before
+            last = min(start + (min(layout.chain, MOST_MASKED) if path else layout.chain), end)
+            while stop < last and tree.parents[stop] == stop - 1:
+                stop += 1
+            yield from group(start)
+            yield _Chain(slice(start, stop), slice(start - len(path), stop))
+            waiting, begin = [], stop
+            continue
+        keys = [*path, *range(start, stop)]
+        blocks = [*waiting, keys]
+        width = max(map(len, blocks))
+        most = min(layout.keys, FILLING * sum(map(len, blocks)))
+        if stop - start < layout.block or width * len(blocks) > most:
+            yield from group(start)
+            waiting, begin, blocks = [], start, [keys]
+        waiting = blocks
+    yield from group(end)
+
+
+def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention; without a mask, row i looks at key i and those before it.
+
+    Args:
+        query: [G, B, heads, D].
+        keys, values: [G, K, heads that share them, D].
+    """
+    sharing = query.shape[2] // keys.shape[2]
+    shares = query.device.type == "cpu" or (mask is None and has_flash_attention(query.device, query.dtype))
+    if sharing > 1 and not shares:  # which elsewhere only flash attention takes, and it takes no mask
+        keys, values, sharing = keys.repeat_interleave(sharing, 2), values.repeat_interleave(sharing, 2), 1
+    mixed = F.scaled_dot_product_attention(
+        query.transpose(1, 2),
+        keys.transpose(1, 2),
+        values.transpose(1, 2),
+        attn_mask=mask,
+        is_causal=mask is None,
+        enable_gqa=sharing > 1,
+    )
+    return mixed.transpose(1, 2)

@@ -1,0 +1,125 @@
+"""Linear maps through the operators that are quickest on the device at hand; knows no network.
+
+On a CPU these are oneDNN's, which torch's own compiler calls. They are not torch's public interface: whether they are
+there and compute what they should is tried when this is imported.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK = 512
+"""Rows that go through a layer together on a CPU: enough to multiply well, few enough to stay in its cache."""
+
+FEWEST_ROWS = 8
+"""Fewer rows than this are filled up with rows that nobody reads.
+
+CPU libraries multiply very thin matrices with other kernels, and models amplify the difference: the hidden state of a
+start symbol grows a thousandfold on its way and cancels again (Sun et al. 2024, "Massive Activations in Large Language
+Models"). On the default model a lone short text would be 1.6e-4 nats off what it gets in a batch, at its first token.
+"""
+
+
+class Linear:
+    """``x Wᵀ + b``, and what often comes right after it."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
+        self.width: int = weight.shape[0]
+
+    @staticmethod
+    def of(weight: Tensor, bias: Tensor | None = None) -> "Linear":
+        """Through the operators that are quickest for weights as they stand."""
+        fuses = weight.device.type == "cpu" and weight.dtype in FUSED and weight.is_contiguous()
+        return _Fused(weight, bias) if fuses else Linear(weight, bias)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return F.linear(rows, self.weight, self.bias)
+
+    def rows(self, first: int, count: int) -> "Linear":
+        """The map to `count` of the outputs."""
+        end = first + count
+        return Linear.of(self.weight[first:end], None if self.bias is None else self.bias[first:end])
+
+    def columns(self, first: int, count: int) -> "Linear":
+        """The map from `count` of the inputs; of all parts, the first has the bias."""
+        return Linear.of(self.weight[:, first : first + count], None if first else self.bias)
+
+    def silu(self, rows: Tensor) -> Tensor:
+        return F.silu(self(rows), inplace=True)
+
+    def times(self, rows: Tensor, other: Tensor) -> Tensor:
+        return self(rows).mul_(other)
+
+    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
+        """The sum, perhaps in the place of `other`: use only what is returned."""
+        if self.bias is not None or other.device.type == "cpu":  # see decoder.UNIT_PART: the other may be far larger
+            return other.add_(self(rows))
+        return other.addmm_(rows, self.weight.T)
+
+    def packed(self, room: Tensor) -> "Linear":
+        """The same, with its weights laid out anew as oneDNN reads them, where that can be had.
+
+        Args:
+            room: where weights that do not stand in one piece are gathered first: one for all of a model's, since an
+                allocator cannot well use again what each would leave behind.
+        """
+        weight = self.weight
+        if weight.device.type != "cpu" or weight.dtype not in FUSED or weight.is_mkldnn:
+            return self
+        if not weight.is_contiguous():
+            weight = room[: weight.numel()].view(weight.shape).copy_(weight)
+        return _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), self.bias)
+
+
+ONEDNN: Any = torch.ops.mkldnn
+
+
+class _Fused(Linear):
+    """A linear map through the operators that torch's own compiler uses, with the next step fused into them.
+
+    Its weights stand in one piece, or packed. (With a part of others' columns the operators take a thousand times as
+    long.)
+    """
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self._then(rows, "none")
+
+    def silu(self, rows: Tensor) -> Tensor:
+        return self._then(rows, "swish")
+
+    def times(self, rows: Tensor, other: Tensor) -> Tensor:
+        product: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "mul")
+        return product
+
+    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
+        total: Tensor = ONEDNN._linear_pointwise(rows, other, self.weight, self.bias, "add")
+        return total
+
+    def _then(self, rows: Tensor, step: str) -> Tensor:
+        result: Tensor = ONEDNN._linear_pointwise(rows, self.weight, self.bias, step, [], "")
+        return result
+
+
+def _fuses(dtype: torch.dtype) -> bool:
+    """Whether this torch and this processor have the operators, and they compute what they should."""
+    try:
+        weight, bias, rows = torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8)
+        plain, rows = Linear(weight, bias), rows.to(dtype)
+        ways = [_Fused(weight, bias), _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), bias)]
+        steps: list[Callable[[Linear], Tensor]] = [
+            lambda linear: linear(rows),
+            lambda linear: linear.silu(rows),
+            lambda linear: linear.times(rows, rows),
+            lambda linear: linear.plus(rows, rows.clone()),
+        ]
+        rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
+        return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
+    except (AttributeError, RuntimeError, TypeError):  # they are not torch's public interface: another torch may differ
+        return False
+
+
+FUSED = frozenset(filter(_fuses, (torch.float32, torch.bfloat16)))
