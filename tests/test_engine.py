@@ -236,10 +236,24 @@ def test_operators_that_are_missing_or_compute_something_else_are_not_used(monke
         assert not linear._fuses(torch.float32)
 
 
+def test_without_its_operator_a_long_path_is_looked_at_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*given: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        mixed, norm = real(*given, **named)
+        return mixed, 1.1 * norm
+
+    real = attention.FLASH
+    for operator in (None, wrong):
+        monkeypatch.setattr(attention, "FLASH", operator)
+        assert not attention._looks_apart(torch.float32)
+    monkeypatch.setattr(attention, "APART", frozenset())
+    assert attention.laid_out(4000, torch.device("cpu"), torch.float32).apart is None
+
+
 @NEEDS_ONEDNN
 def test_this_torch_fuses_and_packs() -> None:
     """Were its operators to change, all would go on, and slowly: this says so."""
     assert torch.float32 in linear.FUSED
+    assert torch.float32 in attention.APART
 
 
 def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,12 +362,28 @@ def attends(tree: Tree, layout: attention.Layout) -> None:
     assert torch.allclose(found, expected[0].transpose(0, 1).flatten(1), atol=1e-10)
 
 
+def test_a_long_path_is_looked_at_apart_by_all_that_see_it() -> None:
+    """A context of 40, three candidates that fork after two ids, and a text of its own: 55 rows in chunks of 20."""
+    context = tuple(range(40))
+    candidates = [(*context, 50, 51, *own) for own in ((60, 61, 62), (70, 71, 72), (80, 81, 82))]
+    [tree] = trees([Window(ids, 1) for ids in (*candidates, tuple(range(100, 108)))], 10**6)
+    layout = attention.Layout(20, 4, 4, 10, keys=4096, masks=0, beside=0)
+    parts = [
+        part
+        for chunk in layout.chunks(len(tree.ids))
+        for part in attention._plan(tree, chunk.start, chunk.stop, layout, torch.device("cpu")).parts
+    ]
+    found = [(part.path, part.rows) for part in parts if isinstance(part, attention._Behind)]
+    assert found == [(slice(0, 20), slice(20, 40)), (slice(0, 40), slice(40, 48))]
+    attends(tree, layout)
+
+
 def test_texts_that_share_nothing_attend_side_by_side() -> None:
     lengths = [40, 9, 36, 10, 30, 11]
     [tree] = trees([Window(tuple(range(100 * i, 100 * i + length)), 1) for i, length in enumerate(lengths)], 10**6)
     count = len(tree.ids)
     for beside, shapes in ((4096, [(3, 39), (3, 10)]), (2 * 39, [(2, 39), (1, 29), (3, 10)]), (1, None)):
-        layout = attention.Layout(count, 1, count, keys=4096, masks=0, beside=beside)
+        layout = attention.Layout(count, 1, count, None, keys=4096, masks=0, beside=beside)
         parts = attention._plan(tree, 0, count, layout, torch.device("cpu")).parts
         found = [tuple(part.rows.shape) for part in parts if isinstance(part, attention._Chains)]
         assert found == (shapes or [(1, length - 1) for length in sorted(lengths, reverse=True)])
@@ -387,5 +417,6 @@ def test_each_id_attends_to_those_that_lead_to_it(base: list[int], shapes: Any, 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(attention, "MOST_MASKED", data.draw(st.sampled_from([8, 16, 32])))
             masks, beside = data.draw(st.sampled_from([0, 1 << 20])), data.draw(st.sampled_from([0, 60, 4096]))
-            layout = attention.Layout(rows, size, chain, keys=4096, masks=masks, beside=beside)
+            apart = data.draw(st.sampled_from([None, 1, 4, 16]))
+            layout = attention.Layout(rows, size, chain, apart, keys=4096, masks=masks, beside=beside)
             attends(tree, layout)
