@@ -80,6 +80,12 @@ def test_many_candidates_after_one_context(scorer: Scorer, twin: Twin) -> None:
         agree(candidate.score, twin.score(candidate.score.text, context))
 
 
+def test_a_long_path_that_many_see(scorer: Scorer, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "LONG_PATH", 10)
+    header, one, other, *endings = models.passages(8, [20, 120, 70, 3, 9, 27, 60])
+    agrees_each(scorer, twin, [Text(text, header + context) for context in (one, other) for text in endings])
+
+
 def test_candidates_that_begin_alike_in_a_tree(scorer: Scorer, twin: Twin) -> None:
     context, trunk, *twigs = models.passages(6, [60, 80, 5, 5, 5, 5])
     tree = [trunk[:fork] + twig for fork in (0, 1, 7, 20, 21, 50, 80) for twig in twigs]

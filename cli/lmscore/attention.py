@@ -1,7 +1,8 @@
 """Attention over a tree of ids: which rows attend together, and to what; each to those that lead to it, and to itself.
 
 Rows are cut into blocks. One in which each row leads to the next needs no mask, or a corner of one that all share;
-others stand side by side, each behind a path of its own, and under a mask. Knows torch and trees, no weights.
+others stand side by side, each behind a path of its own, and under a mask. A long path that many rows see is looked at
+apart, by all of them together, and needs none. Knows torch and trees, no weights.
 
 Sources: Vaswani et al. 2017, "Attention Is All You Need"; Ainslie et al. 2023, "GQA" (heads that share keys and
 values).
@@ -9,6 +10,7 @@ values).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .accelerator import has_flash_attention, sent
-from .linear import CHUNK
+from .linear import CHUNK, holds
 from .planning import Tree
 
 BLOCK = 32
@@ -28,8 +30,8 @@ CHAIN = 96
 """On a CPU, rows of a block in which each leads to the next: it wastes little, and torch's kernel gains a tenth."""
 
 LONG_PATH = 256
-"""On a CPU, ids in one piece that are looked at apart by all rows they lead to, without a mask: torch's kernel is then
-up to half as fast again."""
+"""On a CPU, a path of so many ids is looked at apart by the rows behind it, without a mask: torch's kernel is then up
+to half as fast again."""
 
 MOST_MASKED = 512
 """Rows of a block that needs a mask, however many a layout allows."""
@@ -59,7 +61,7 @@ class Layout:
         rows: of a chunk.
         block: rows of a block that attends together.
         chain: rows of one in which each leads to the next.
-        apart: ids in one piece that are looked at apart by all rows they lead to; None for none.
+        apart: how many ids a path has that is looked at apart by the rows behind it; None where none is.
         keys: how many keys blocks that attend side by side may look at together.
         masks: bytes of masks that are kept.
         beside: rows of chains that attend side by side; 0 where each does so alone.
@@ -95,6 +97,8 @@ def laid_out(count: int, device: torch.device, dtype: torch.dtype) -> Layout:
 @dataclass(frozen=True, slots=True)
 class _Chain:
     """Rows that lead one to the next, behind a path in one piece: each may look at all of it, and at those before it.
+
+    Here as in a group, what is looked at apart does not belong to a path.
 
     Attributes:
         rows: the rows, B.
@@ -136,15 +140,15 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Behind:
-    """Rows behind a long path in one piece, which each of them sees whole: it is looked at apart from what comes after.
+    """Rows behind a long path, which each of them sees whole: it is looked at apart from what comes after it.
 
     Attributes:
-        path: the path.
+        path: the path, K; in one piece, or ids: [K].
         rows: the rows.
         parts: how they attend to what comes after it.
     """
 
-    path: slice
+    path: slice | Tensor
     rows: slice
     parts: Sequence[_Chain | _Group]
 
@@ -176,7 +180,8 @@ class Attention:
         }
         # What the last rows of a chain see of it. Each chain's mask is a corner of this.
         most = min(max(layout.block, layout.chain), MOST_MASKED)
-        self._chain = torch.zeros(most, max(tree.depths) + 1 + most, dtype=dtype, device=device)
+        longest = max((part.keys.stop - part.keys.start for part in self._masked_chains()), default=most)
+        self._chain = torch.zeros(most, max(longest, most), dtype=dtype, device=device)
         self._chain[:, -most:] = torch.full((most, most), -torch.inf, dtype=dtype, device=device).triu(1)
         self._masks: dict[int, Tensor] = {}
         self._room = layout.masks
@@ -202,13 +207,16 @@ class Attention:
         if isinstance(part, _Chains):
             asking, held, told = (rows[part.rows] for rows in (query, keys[chunk], values[chunk]))  # [G, B, ...]
             return _mixed(asking, held, told, None).flatten(0, 1)
-        if not isinstance(part, _Behind):
-            return _mixed(*self._looking(part, chunk, query, keys, values)).flatten(0, 1)
-        asking = query[part.rows.start - chunk.start : part.rows.stop - chunk.start]
-        far = _looking_far(asking, keys[part.path], values[part.path])
-        looking = (self._looking(near, chunk, query, keys, values) for near in part.parts)
-        near = [_with_norm(*given, causal=given[-1] is None) for given in looking]
-        mixed, norms = (torch.cat([part.flatten(0, 1) for part in parts]) for parts in zip(*near, strict=True))
+        if isinstance(part, _Behind):
+            return self._behind(part, chunk, query, keys, values)
+        return _mixed(*self._looking(part, chunk, query, keys, values)).flatten(0, 1)
+
+    def _behind(self, behind: _Behind, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        asking = query[behind.rows.start - chunk.start : behind.rows.stop - chunk.start]
+        far = _looking_far(asking, keys[behind.path], values[behind.path])
+        looking = [self._looking(part, chunk, query, keys, values) for part in behind.parts]
+        found = [_with_norm(asked, held, told, mask, causal=mask is None) for asked, held, told, mask in looking]
+        mixed, norms = (torch.cat([some.flatten(0, 1) for some in column]) for column in zip(*found, strict=True))
         return _together(far, (mixed, norms))
 
     def _looking(
@@ -224,6 +232,13 @@ class Attention:
             mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
         return asking[None], keys[None, part.keys], values[None, part.keys], mask
 
+    def _masked_chains(self) -> Iterator[_Chain]:
+        for plan in self._plans.values():
+            for part in plan.parts:
+                for block in part.parts if isinstance(part, _Behind) else [part]:
+                    if isinstance(block, _Chain) and not block.is_whole:
+                        yield block
+
     def _mask(self, group: _Group) -> Tensor:
         """0 where a row may attend, else -inf: [G, 1, B, K]. Kept for the next layer, as far as there is room."""
         if (kept := self._masks.get(group.rows.start)) is not None:
@@ -232,7 +247,8 @@ class Attention:
         rows = rows.view(len(group.keys), 1, -1, 1)  # [G, 1, B, 1]
         keys = group.keys[:, None, None, :]  # [G, 1, 1, K]
         sees = (keys <= rows) & (rows < self._ends[keys])  # [G, 1, B, K]
-        # Where a block's keys are filled up, the first id stands once more: one that is seen already, or by nobody.
+        # Where a block's keys are filled up, the first id stands once more: one that is seen already, elsewhere or by
+        # nobody.
         sees[..., 1:] &= keys[..., 1:] > 0
         mask = torch.zeros(sees.shape, dtype=self._chain.dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
         if mask.nbytes <= self._room:
@@ -277,30 +293,26 @@ def _in_order(tree: Tree, first: int, end: int, layout: Layout, device: torch.de
     start = row = first
     while layout.apart is not None and row < end:
         if tree.depths[row] >= layout.apart and (row == first or tree.parents[row] != row - 1):
-            path, stop = _long_path(tree, row, end)
-            if path.stop - path.start >= layout.apart:
-                yield from _parts(tree, start, row, 0, layout, device)
-                parts = _parts(tree, row, stop, path.stop - path.start, layout, device)
-                yield _Behind(path, slice(row, stop), list(parts))
-                start, row = stop, stop - 1
-        row += 1
+            path, stop = _long_path(tree, row, end, layout.apart)
+            yield from _parts(tree, start, row, 0, layout, device)
+            in_one_piece = path[-1] - path[0] == len(path) - 1
+            keys = slice(path[0], path[-1] + 1) if in_one_piece else sent(path, device)
+            yield _Behind(keys, slice(row, stop), list(_parts(tree, row, stop, len(path), layout, device)))
+            start = row = stop
+        else:
+            row += 1
     yield from _parts(tree, start, end, 0, layout, device)
 
 
-def _long_path(tree: Tree, row: int, end: int) -> tuple[slice, int]:
-    """What leads to a row, as far as it stands in one piece, and where the rows end that see all of it, or `end`.
+def _long_path(tree: Tree, row: int, end: int, least: int) -> tuple[list[int], int]:
+    """The first `least` or more of the ids that lead to a row, and where the rows end that see all of them, or `end`.
 
-    The fewer ids of it, the more rows may see them: as many as make the most of both.
+    The fewer ids, the more rows may see them: as many as make the most of both.
     """
-    best, found = 0, (slice(0, 0), row)
     path = tree.path(row)
-    for count, id in enumerate(path, 1):
-        if id != path[0] + count - 1:
-            break
-        stop = min(tree.ends[id], end)
-        if count * (stop - row) >= best:
-            best, found = count * (stop - row), (slice(path[0], id + 1), stop)
-    return found
+    stops = [min(tree.ends[id], end) for id in path]
+    count = max(range(least, len(path) + 1), key=lambda count: count * (stops[count - 1] - row))
+    return path[:count], stops[count - 1]
 
 
 def _parts(
@@ -370,8 +382,8 @@ def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> 
 
 
 def _with_norm(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool) -> tuple[Tensor, Tensor]:
-    """`_mixed`, and the logsumexp of what the values were weighed by: [G, B, heads]."""
-    mixed, norm = FLASH(
+    """`_mixed`, and the logsumexp of what the values were weighed by, in float32 or more: [G, B, heads]."""
+    mixed, norm = ATEN._scaled_dot_product_flash_attention_for_cpu(
         query.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), is_causal=causal, attn_mask=mask
     )
     return mixed.transpose(1, 2), norm.transpose(1, 2)
@@ -399,22 +411,27 @@ def _together(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tenso
     Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax".
     """
     (mixed, norm), (others, others_norm) = one, other
-    return others.lerp(mixed, (norm - others_norm).sigmoid()[..., None].to(mixed.dtype))
+    weight = (norm - others_norm).sigmoid()[..., None]  # mostly near 1, where bfloat16 has few numbers
+    return others.to(norm.dtype).lerp(mixed.to(norm.dtype), weight).to(mixed.dtype)
 
 
 def _looks_apart(dtype: torch.dtype) -> bool:
-    """Whether this torch has the operator, and it gives what it should."""
-    query = torch.arange(96.0).sin().to(dtype).view(3, 4, 8)
-    keys, values = torch.arange(160.0).cos().to(dtype).view(2, 5, 2, 8)
-    mask = torch.full((3, 5), -torch.inf, dtype=dtype).triu(3)
-    try:
-        near = _with_norm(query[None], keys[None, 2:], values[None, 2:], mask[:, 2:], causal=False)
-        found = _together(_looking_far(query, keys[:2], values[:2]), (near[0][0], near[1][0]))
-        expected = _mixed(query[None], keys[None], values[None], mask)[0]
-        return torch.allclose(found, expected, atol=max(1e-5, 2 * torch.finfo(dtype).eps))
-    except (AttributeError, RuntimeError, TypeError):  # it is not torch's public interface: another torch may differ
-        return False
+    """Whether this torch has the operator, and it gives what it should: for a chain, and for blocks side by side."""
+    query = torch.arange(192.0).sin().to(dtype).view(2, 3, 4, 8)
+    keys, values = torch.arange(320.0).cos().to(dtype).view(2, 2, 5, 2, 8)
+    keys[1, :2], values[1, :2] = keys[0, :2], values[0, :2]  # the path
+    mask = torch.full((2, 1, 3, 5), -torch.inf, dtype=dtype).triu(3)
+    expected = _mixed(query, keys, values, mask).flatten(0, 1)
+    far = _looking_far(query.flatten(0, 1), keys[0, :2], values[0, :2])
+    rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
+    for own, causal in ((mask[..., 2:], False), (None, True)):
+        mixed, norm = _with_norm(query, keys[:, 2:], values[:, 2:], own, causal)
+        if not torch.allclose(_together(far, (mixed.flatten(0, 1), norm.flatten(0, 1))), expected, atol=rounding):
+            return False
+    return True
 
 
-FLASH: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-APART = frozenset(filter(_looks_apart, (torch.float32, torch.float64, torch.bfloat16)))
+ATEN: Any = torch.ops.aten
+APART = frozenset(
+    dtype for dtype in (torch.float32, torch.float64, torch.bfloat16) if holds(partial(_looks_apart, dtype))
+)

@@ -186,7 +186,7 @@ class Decoder:
         """Pack the weights, if that has not been done."""
         if self._packed:
             return
-        room = self._norm.new_empty(len(self._norm) * UNIT_PART)
+        room = self._norm.new_empty(len(self._norm) * UNIT_PART, dtype=self.dtype)
         for at in range(len(self._head)):  # one by one: each may be mapped by itself, and goes as it is packed
             self._head[at] = self._head[at].packed(room)
         for layer in self._layers:

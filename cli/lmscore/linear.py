@@ -5,6 +5,7 @@ there and compute what they should is tried when this is imported.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,13 +65,13 @@ class Linear:
         """The same, with its weights laid out anew as oneDNN reads them, where that can be had.
 
         Args:
-            room: where weights that do not stand in one piece are gathered first: one for all of a model's, since an
-                allocator cannot well use again what each would leave behind.
+            room: [N], of the same dtype. Weights that do not stand in one piece, up to so many, are gathered there
+                first: an allocator could not well use again what each by itself would leave behind.
         """
         weight = self.weight
         if weight.device.type != "cpu" or weight.dtype not in FUSED or weight.is_mkldnn:
             return self
-        if not weight.is_contiguous():
+        if not weight.is_contiguous() and weight.numel() <= len(room):
             weight = room[: weight.numel()].view(weight.shape).copy_(weight)
         return _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), self.bias)
 
@@ -104,22 +105,27 @@ class _Fused(Linear):
         return result
 
 
-def _fuses(dtype: torch.dtype) -> bool:
-    """Whether this torch and this processor have the operators, and they compute what they should."""
+def holds(check: Callable[[], bool]) -> bool:
+    """Whether a check of operators passes that are not torch's public interface: another torch may do without."""
     try:
-        weight, bias, rows = torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8)
-        plain, rows = Linear(weight, bias), rows.to(dtype)
-        ways = [_Fused(weight, bias), _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), bias)]
-        steps: list[Callable[[Linear], Tensor]] = [
-            lambda linear: linear(rows),
-            lambda linear: linear.silu(rows),
-            lambda linear: linear.times(rows, rows),
-            lambda linear: linear.plus(rows, rows.clone()),
-        ]
-        rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
-        return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
-    except (AttributeError, RuntimeError, TypeError):  # they are not torch's public interface: another torch may differ
+        return check()
+    except (AttributeError, RuntimeError, TypeError):
         return False
 
 
-FUSED = frozenset(filter(_fuses, (torch.float32, torch.bfloat16)))
+def _fuses(dtype: torch.dtype) -> bool:
+    """Whether this torch and this processor have the operators, and they compute what they should."""
+    weight, bias, rows = torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8).to(dtype)
+    plain = Linear(weight, bias)
+    ways = [_Fused(weight, bias), _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), bias)]
+    steps: list[Callable[[Linear], Tensor]] = [
+        lambda linear: linear(rows),
+        lambda linear: linear.silu(rows),
+        lambda linear: linear.times(rows, rows),
+        lambda linear: linear.plus(rows, rows.clone()),
+    ]
+    rounding = max(1e-5, 2 * torch.finfo(dtype).eps)
+    return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
+
+
+FUSED = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if holds(partial(_fuses, dtype)))
