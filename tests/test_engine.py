@@ -382,36 +382,35 @@ def attends(tree: Tree, layout: attention.Layout) -> None:
 
 
 def test_a_long_path_is_looked_at_apart_by_all_that_see_it() -> None:
-    """A context of 40, three candidates that fork after two ids, one after another context; in chunks of 20 rows."""
+    """A context of 40, three candidates that fork after two ids, and one after another context."""
     context = tuple(range(40))
     candidates = [(*context, 50, 51, *own) for own in ((60, 61, 62), (70, 71, 72), (80, 81, 82))]
     [tree] = trees([Window(ids, 1) for ids in (*candidates, (*context[:4], *range(100, 118)))], 10**6)
-    layout = attention.Layout(20, 4, 4, 10, keys=4096, masks=0, beside=0)
-    parts = [
-        part
-        for chunk in layout.chunks(len(tree.ids))
-        for part in attention._plan(tree, chunk.start, chunk.stop, layout, torch.device("cpu")).parts
-    ]
-    [first, second, third] = [part for part in parts if isinstance(part, attention._Behind)]
-    assert (first.path, first.rows) == (slice(0, 20), slice(20, 40))
-    assert (second.path, second.rows) == (slice(0, 40), slice(40, 48))
-    assert isinstance(third.path, Tensor)
-    assert (third.path.tolist(), third.rows) == ([0, 1, 2, 3, *range(48, 60)], slice(60, 65))
-    attends(tree, layout)
+
+    def apart(chunk: int) -> list[tuple[list[int], slice]]:
+        layout = attention.Layout(chunk, 4, 4, 10, keys=4096, masks=0, beside=0)
+        attends(tree, layout)
+        plans = (attention._plan(tree, at.start, at.stop, layout, torch.device("cpu")) for at in layout.chunks(65))
+        parts = (part for plan in plans for part in plan.parts if isinstance(part, attention._Behind))
+        return [(torch.arange(65)[part.path].tolist(), part.rows) for part in parts]
+
+    context, other = [*range(40)], [*range(4), *range(48, 60)]
+    assert apart(20) == [(context[:20], slice(20, 40)), (context, slice(40, 48)), (other, slice(60, 65))]
+    assert apart(43) == [([*range(42)], slice(43, 48))]  # not one more for one row alone
 
 
 def test_two_parts_are_put_together_as_exactly_as_one_is_mixed() -> None:
     """In bfloat16 as well, where a first id takes nearly all, as models have it."""
     random = torch.Generator().manual_seed(1)
     query, keys, values = (torch.randn(700, heads, 16, generator=random) for heads in (4, 2, 2))
-    keys[0], values[0] = 2 * query.mean(0).view(2, 2, -1).mean(1) + 2, 0.01 * values[0]
-    query += 1
+    query, keys[0], values[0] = query + 1, 3, 0  # a logit of twelve, the others' are a handful
     [tree] = trees([Window(tuple(range(701)), 1)], 10**6)
 
     def mixed(dtype: torch.dtype, apart: int | None) -> Tensor:
-        layout = attention.Layout(704, 32, 96, apart, keys=4096, masks=0, beside=0)
-        given = (part.to(torch.bfloat16).to(dtype) for part in (query, keys, values))
-        return attention.Attention(tree, layout, torch.device("cpu"), dtype)(slice(0, 700), *given).double()
+        layout = attention.Layout(352, 32, 96, apart, keys=4096, masks=0, beside=0)
+        attend = attention.Attention(tree, layout, torch.device("cpu"), dtype)
+        asking, *told = (part.to(torch.bfloat16).to(dtype) for part in (query, keys, values))
+        return torch.cat([attend(chunk, asking[chunk], *told) for chunk in layout.chunks(700)]).double()
 
     expected = mixed(torch.float64, None)
     whole, parted = ((mixed(torch.bfloat16, apart) - expected).square().mean().sqrt() for apart in (None, 64))
