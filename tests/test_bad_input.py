@@ -100,7 +100,7 @@ def test_blank_candidates_are_skipped_and_said(cli: Cli) -> None:
     ended = cli("rank", "-", "--json", stdin=b"one\n\ntwo\n  \t\n")
     ranked = json.loads(ended.out)
     assert sorted((c["index"], c["text"]) for c in ranked["candidates"]) == [(0, "one"), (2, "two")]
-    assert ended.err == "warning: stdin: blank lines skipped: 2, 4\n"
+    assert ended.err == "warning: stdin: skipped blank lines, by number: 2, 4\n"
 
 
 def test_one_candidate_wins_unopposed(cli: Cli) -> None:

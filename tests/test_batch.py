@@ -372,6 +372,12 @@ DAMAGED = [
     ("in.parquet", b"PAR1 no", "in.parquet is no whole Parquet file"),
     ("in.dat", b"a\n", "its name does not say what it is; choose --input-format"),
     ("in.jsonl", b"", "there are no records"),
+    (
+        "in.jsonl",
+        b'{"context": "x", "candidates": ["y", "z"]}\n',
+        "in.jsonl, line 1: its candidates are ranked with --candidates-column candidates (and --context-column); to "
+        "score another column, name it with --text-column",
+    ),
     ("in.jsonl", b'{"a": "x", "b": "y"}\n', "name what to score with --text-column; the columns are a, b"),
     ("in.jsonl", b'{"text": "x", "total_logprob": 1}\n', 'a column "total_logprob" already'),
 ]

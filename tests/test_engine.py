@@ -394,8 +394,8 @@ def test_a_long_path_is_looked_at_apart_by_all_that_see_it() -> None:
         parts = (part for plan in plans for part in plan.parts if isinstance(part, attention._Behind))
         return [(torch.arange(65)[part.path].tolist(), part.rows) for part in parts]
 
-    context, other = [*range(40)], [*range(4), *range(48, 60)]
-    assert apart(20) == [(context[:20], slice(20, 40)), (context, slice(40, 48)), (other, slice(60, 65))]
+    stem, other = [*range(40)], [*range(4), *range(48, 60)]
+    assert apart(20) == [(stem[:20], slice(20, 40)), (stem, slice(40, 48)), (other, slice(60, 65))]
     assert apart(43) == [([*range(42)], slice(43, 48))]  # not one more for one row alone
 
 

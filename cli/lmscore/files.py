@@ -81,7 +81,7 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
         else:
             blank.append(str(number))
     if blank:
-        log.warning("%s: blank lines skipped: %s", name_of(path), ", ".join(blank))
+        log.warning("%s: skipped blank lines, by number: %s", name_of(path), ", ".join(blank))
     if not candidates:
         raise LmscoreError(f"{name_of(path)} has no candidates; put one on each line")
     yield tuple(candidates)

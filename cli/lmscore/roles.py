@@ -54,6 +54,11 @@ class Roles:
             return self
         if "text" in row.fields:
             return replace(self, text="text")
+        if isinstance(row.fields.get("candidates"), list):  # as `rank` reads them
+            raise LmscoreError(
+                f"{row.where}: its candidates are ranked with --candidates-column candidates (and --context-column); "
+                "to score another column, name it with --text-column"
+            )
         strings = [name for name, value in row.fields.items() if isinstance(value, str) and not _is_number(value)]
         if len(strings) != 1:
             raise LmscoreError(f"{row.where}: name what to score with --text-column; the columns are {columns}")
