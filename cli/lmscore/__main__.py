@@ -1,5 +1,6 @@
 """``python -m lmscore`` and the ``lmscore`` script: take over signals and streams, then run the app."""
 
+import gc
 import os
 import sys
 
@@ -10,8 +11,11 @@ def main() -> int:
     """Run the command line; 0 done, 1 an expected failure, 2 wrong usage, 130 interrupted, 143 terminated."""
     interrupt.listen()
     fill_closed_streams()
+    gc.disable()  # what is imported stays: no use in searching it for garbage
     from .app import run
 
+    gc.freeze()
+    gc.enable()
     return run()
 
 

@@ -7,7 +7,6 @@ calls it is told of progress and shows it.
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -232,6 +231,8 @@ def _not_fetched(entry: Entry, tool: str, said: str) -> Exception:
 
 
 def _check(path: Path, sha256: str, what: str) -> None:
+    import hashlib  # with OpenSSL: help does without
+
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
