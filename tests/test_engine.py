@@ -244,7 +244,7 @@ def test_operators_that_are_missing_or_compute_something_else_are_not_used(monke
     real = linear.ONEDNN
     for operators in (SimpleNamespace(), SimpleNamespace(**{**operators_of(real), "_linear_pointwise": wrong})):
         monkeypatch.setattr(linear, "ONEDNN", operators)
-        assert not linear.holds(lambda: linear._fuses(torch.float32))
+        assert not linear.holds(linear._fuses, torch.float32)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -256,7 +256,7 @@ def test_nor_is_one_of_attention(causal: bool, monkeypatch: pytest.MonkeyPatch) 
     real = attention.ATEN._scaled_dot_product_flash_attention_for_cpu
     for operators in (SimpleNamespace(), SimpleNamespace(_scaled_dot_product_flash_attention_for_cpu=wrong)):
         monkeypatch.setattr(attention, "ATEN", operators)
-        assert not linear.holds(lambda: attention._looks_apart(torch.float32))
+        assert not linear.holds(attention._looks_apart, torch.float32)
 
 
 def test_a_long_path_is_looked_at_apart_where_the_operator_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,14 +365,17 @@ def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer])
     assert heard and all(total > 0 and done <= total for done, total in heard)
 
 
+def attended(tree: Tree, layout: attention.Layout, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    attend = attention.Attention(tree, layout, torch.device("cpu"), query.dtype)
+    return torch.cat([attend(chunk, query[chunk], keys, values) for chunk in layout.chunks(len(query))])
+
+
 def attends(tree: Tree, layout: attention.Layout) -> None:
     """Hold attention in a layout against one mask over everything."""
     count = len(tree.ids)
-    attend = attention.Attention(tree, layout, torch.device("cpu"), torch.float64)
     query = torch.randn(count, 4, 6, dtype=torch.float64)
     keys, values = torch.randn(2, count, 2, 6, dtype=torch.float64)
-    chunks = layout.chunks(count)
-    found = torch.cat([attend(chunk, query[chunk], keys, values) for chunk in chunks])
+    found = attended(tree, layout, query, keys, values)
     mask = torch.full((count, count), -torch.inf, dtype=torch.float64)
     for row in range(count):
         mask[row, [*tree.path(row), row]] = 0
@@ -408,9 +411,8 @@ def test_two_parts_are_put_together_as_exactly_as_one_is_mixed() -> None:
 
     def mixed(dtype: torch.dtype, apart: int | None) -> Tensor:
         layout = attention.Layout(352, 32, 96, apart, keys=4096, masks=0, beside=0)
-        attend = attention.Attention(tree, layout, torch.device("cpu"), dtype)
-        asking, *told = (part.to(torch.bfloat16).to(dtype) for part in (query, keys, values))
-        return torch.cat([attend(chunk, asking[chunk], *told) for chunk in layout.chunks(700)]).double()
+        asking, told, weighed = (part.to(torch.bfloat16).to(dtype) for part in (query, keys, values))
+        return attended(tree, layout, asking, told, weighed).double()
 
     expected = mixed(torch.float64, None)
     whole, parted = ((mixed(torch.bfloat16, apart) - expected).square().mean().sqrt() for apart in (None, 64))

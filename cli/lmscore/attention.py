@@ -10,7 +10,6 @@ values).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -212,8 +211,7 @@ class Attention:
         return _mixed(*self._looking(part, chunk, query, keys, values)).flatten(0, 1)
 
     def _behind(self, behind: _Behind, chunk: slice, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        asking = query[behind.rows.start - chunk.start : behind.rows.stop - chunk.start]
-        far = _looking_far(asking, keys[behind.path], values[behind.path])
+        far = _looking_far(_asking(query, behind.rows, chunk), keys[behind.path], values[behind.path])
         looking = [self._looking(part, chunk, query, keys, values) for part in behind.parts]
         found = [_with_norm(asked, held, told, mask, causal=mask is None) for asked, held, told, mask in looking]
         mixed, norms = (torch.cat([some.flatten(0, 1) for some in column]) for column in zip(*found, strict=True))
@@ -223,7 +221,7 @@ class Attention:
         self, part: _Chain | _Group, chunk: slice, query: Tensor, keys: Tensor, values: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """A part's rows, keys and values, and its mask, as `_mixed` takes them."""
-        asking = query[part.rows.start - chunk.start : part.rows.stop - chunk.start]
+        asking = _asking(query, part.rows, chunk)
         if isinstance(part, _Group):
             asking = asking.view(len(part.keys), -1, *query.shape[1:])  # [G, B, heads, D]
             return asking, keys[part.keys], values[part.keys], self._mask(part)
@@ -338,7 +336,7 @@ def _parts(
     stop = first
     while stop < end:
         start, stop = stop, min(stop + layout.block, end)
-        path = tree.path(start)[seen:]
+        path = tree.path(start, seen)
         leads_on = tree.depths[stop - 1] - tree.depths[start] == stop - 1 - start  # no row is more than one deeper
         if leads_on and (not path or path[0] + len(path) == start):  # the path stands in one piece, right before
             last = min(start + (min(layout.chain, MOST_MASKED) if path else layout.chain), end)
@@ -357,6 +355,11 @@ def _parts(
             waiting, begin, blocks = [], start, [keys]
         waiting = blocks
     yield from group(end)
+
+
+def _asking(query: Tensor, rows: slice, chunk: slice) -> Tensor:
+    """Those of a chunk's queries [C, heads, D] that some rows of the tree ask."""
+    return query[rows.start - chunk.start : rows.stop - chunk.start]
 
 
 def _mixed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -432,6 +435,4 @@ def _looks_apart(dtype: torch.dtype) -> bool:
 
 
 ATEN: Any = torch.ops.aten
-APART = frozenset(
-    dtype for dtype in (torch.float32, torch.float64, torch.bfloat16) if holds(partial(_looks_apart, dtype))
-)
+APART = frozenset(dtype for dtype in (torch.float32, torch.float64, torch.bfloat16) if holds(_looks_apart, dtype))

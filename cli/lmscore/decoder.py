@@ -183,8 +183,8 @@ class Decoder:
         return torch.cat((cosine, cosine), dim=-1), sine
 
     def settle(self) -> None:
-        """Pack the weights, if that has not been done."""
-        if self._packed:
+        """Pack the weights, on a CPU, if that has not been done."""
+        if self._packed or self.device.type != "cpu":
             return
         room = self._norm.new_empty(len(self._norm) * UNIT_PART, dtype=self.dtype)
         for at in range(len(self._head)):  # one by one: each may be mapped by itself, and goes as it is packed

@@ -5,7 +5,6 @@ there and compute what they should is tried when this is imported.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -62,14 +61,14 @@ class Linear:
         return other.addmm_(rows, self.weight.T)
 
     def packed(self, room: Tensor) -> "Linear":
-        """The same, with its weights laid out anew as oneDNN reads them, where that can be had.
+        """The same, on a CPU, with its weights laid out anew as oneDNN reads them, where that can be had.
 
         Args:
             room: [N], of the same dtype. Weights that do not stand in one piece, up to so many, are gathered there
                 first: an allocator could not well use again what each by itself would leave behind.
         """
         weight = self.weight
-        if weight.device.type != "cpu" or weight.dtype not in FUSED or weight.is_mkldnn:
+        if weight.dtype not in FUSED or weight.is_mkldnn:
             return self
         if not weight.is_contiguous() and weight.numel() <= len(room):
             weight = room[: weight.numel()].view(weight.shape).copy_(weight)
@@ -105,10 +104,10 @@ class _Fused(Linear):
         return result
 
 
-def holds(check: Callable[[], bool]) -> bool:
+def holds(check: Callable[[torch.dtype], bool], dtype: torch.dtype) -> bool:
     """Whether a check of operators passes that are not torch's public interface: another torch may do without."""
     try:
-        return check()
+        return check(dtype)
     except (AttributeError, RuntimeError, TypeError):
         return False
 
@@ -128,4 +127,4 @@ def _fuses(dtype: torch.dtype) -> bool:
     return all(torch.allclose(step(plain), step(way), rtol=rounding) for step in steps for way in ways)
 
 
-FUSED = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if holds(partial(_fuses, dtype)))
+FUSED = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if holds(_fuses, dtype))

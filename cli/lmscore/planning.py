@@ -56,10 +56,11 @@ class Tree:
     indices: list[int] = field(default_factory=list)
     asked: "array[int]" = field(default_factory=_numbers)
 
-    def path(self, node: int) -> list[int]:
-        """The ids that lead to one, in order."""
+    def path(self, node: int, seen: int = 0) -> list[int]:
+        """The ids that lead to one, in order, without the first `seen` of them."""
         found = []
-        while (node := self.parents[node]) >= 0:
+        for _ in range(self.depths[node] - seen):
+            node = self.parents[node]
             found.append(node)
         return found[::-1]
 
