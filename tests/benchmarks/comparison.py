@@ -25,7 +25,11 @@ PEERS = {"lm-eval": "lm-eval", "minicons": "minicons"}
 STAND_IN = "transformers"
 """Takes part where there is no peer, so that there is always somebody to agree with."""
 
-MINICONS_BATCH = 16
+CACHED = "transformers, cache"
+"""Takes part wherever candidates are ranked: a person's own loop, which reads their context once."""
+
+BATCH = 16
+"""What minicons and that loop run with."""
 
 Say = Callable[[str], None]
 
@@ -162,7 +166,8 @@ def compare(work: Work, setting: Setting, names: Sequence[str], say: Say) -> Com
         children.Failed: lmscore itself failed. A peer that fails is recorded as that.
     """
     matrices = setting.model.matrices
-    measured = [Measured(name) for name in names if work.peers or name == OURS]
+    others = [*names, CACHED] if work.ranked else names
+    measured = [Measured(name) for name in others if work.peers or name == OURS]
     rates: list[dict[Shape, tuple[float, str]]] = []
     ours: list[float] = []
     for contestant in measured:
@@ -182,9 +187,9 @@ def compare(work: Work, setting: Setting, names: Sequence[str], say: Say) -> Com
 
 def _batch_size(contestant: Measured, work: Work, setting: Setting, say: Say) -> int | None:
     """What a contestant runs with: lm-eval with the fastest of several, tried in runs that do not count."""
-    most = len(work.requests[: work.sample])
+    most = len(_scored(contestant.contestant, work))
     if contestant.contestant != "lm-eval":
-        return min(MINICONS_BATCH, most) if contestant.contestant in PEERS else None
+        return min(BATCH, most) if contestant.contestant in (CACHED, *PEERS) else None
     seconds: dict[int, float] = {}
     for size in sorted({min(size, most) for size in setting.batch_sizes}):
         answer = _run(contestant, work, setting, size, f"{work.name}: lm-eval tries batch {size}", say)
@@ -211,7 +216,7 @@ def _run(
     contestant: Measured, work: Work, setting: Setting, batch_size: int, label: str, say: Say
 ) -> dict[str, Any] | None:
     """What a contestant's process answers, and its ``peak``, in bytes; None where it failed, and `failed` says why."""
-    requests = work.requests if contestant.contestant == OURS else work.requests[: work.sample]
+    requests = _scored(contestant.contestant, work)
     contestant.scale = _ids(work.requests) / _ids(requests)
     contestant.failed = None
     try:
@@ -272,6 +277,11 @@ def check(contestant: Measured, work: Work, ours: Sequence[float], theirs: Seque
             )
         if contestant.contestant != OURS:
             contestant.difference = max(difference, contestant.difference or 0.0)
+
+
+def _scored(contestant: str, work: Work) -> Sequence[Request]:
+    """The requests that a contestant scores: all, or a sample where it reads the context again for each."""
+    return work.requests if contestant in (OURS, CACHED) else work.requests[: work.sample]
 
 
 def _ids(requests: Sequence[Request]) -> int:
