@@ -39,7 +39,7 @@ def results(smoke: tuple[Path, str]) -> Any:
 
 def test_totals_agree_before_times_are_compared(results: Any) -> None:
     others = {name: m for name, m in results["works"]["rank-tree"]["contestants"].items() if name != "lmscore"}
-    assert others
+    assert comparison.CACHED in others and len(others) > 1
     assert all(m["difference"] <= results["setting"]["tolerance"] for m in others.values())
 
 

@@ -268,7 +268,9 @@ class Progress:
     @property
     def sentence(self) -> str:
         """How much and how fast, for a person."""
-        return f"{self.corpus.records:,} records in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
+        count = self.corpus.records
+        many = f"{count:,} record{'s' * (count != 1)}"
+        return f"{many} in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
 
 
 Report = Callable[[Progress], None]
