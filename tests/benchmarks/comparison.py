@@ -166,8 +166,8 @@ def compare(work: Work, setting: Setting, names: Sequence[str], say: Say) -> Com
         children.Failed: lmscore itself failed. A peer that fails is recorded as that.
     """
     matrices = setting.model.matrices
-    others = [*names, CACHED] if work.ranked else names
-    measured = [Measured(name) for name in others if work.peers or name == OURS]
+    taking_part = [*names, CACHED] if work.ranked else names
+    measured = [Measured(name) for name in taking_part if work.peers or name == OURS]
     rates: list[dict[Shape, tuple[float, str]]] = []
     ours: list[float] = []
     for contestant in measured:

@@ -159,7 +159,7 @@ def cached(job: Job) -> Run:
 
     @torch.inference_mode()
     def run(job: Job) -> Found:
-        (context, _), *_ = job.ids
+        context = job.ids[0][0]
         read = model(torch.tensor([context], device=job.device), logits_to_keep=1)
         after_context = read.logits[0].float().log_softmax(-1)  # [1, V]
         totals = [0.0] * len(job.ids)
