@@ -130,10 +130,8 @@ def minicons(job: Job) -> Run:
 def plain(job: Job) -> Run:
     """The shortest loop over transformers: stands in where there is no peer."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(job.folder, dtype=_torch_dtype(job))
-    model.to(job.device).eval()
+    model = _opened(job)
 
     @torch.inference_mode()
     def run(job: Job) -> Found:
@@ -152,10 +150,8 @@ def cached(job: Job) -> Run:
     import copy
 
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(job.folder, dtype=_torch_dtype(job))
-    model.to(job.device).eval()
+    model = _opened(job)
 
     @torch.inference_mode()
     def run(job: Job) -> Found:
@@ -186,6 +182,14 @@ CONTESTANTS: dict[str, Callable[[Job], Run]] = {
     "transformers": plain,
     "transformers, cache": cached,
 }
+
+
+def _opened(job: Job) -> Any:
+    """The model as transformers runs it."""
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(job.folder, dtype=_torch_dtype(job))
+    return model.to(job.device).eval()
 
 
 def _torch_dtype(job: Job) -> Any:
