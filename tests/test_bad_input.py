@@ -302,9 +302,18 @@ def test_a_value_that_is_no_number_is_named(cli: Cli, folder_of: Callable[[str],
 
 def test_a_text_that_names_a_symbol_is_text_and_said(cli: Cli) -> None:
     ended = cli("score", "--json", "a<|endoftext|>")
-    assert "text 1 contains <|endoftext|>, which is scored as ordinary text; --parse-special makes it" in ended.err
+    assert "text 1 contains <|endoftext|>, which is read as ordinary text; --parse-special makes it" in ended.err
     assert json.loads(ended.out)["num_tokens"] > 2
     assert json.loads(cli("score", "--json", "--parse-special", "a<|endoftext|>").out)["num_tokens"] == 2
+
+
+def test_a_context_that_names_a_symbol_is_said_once(cli: Cli, tmp_path: Path) -> None:
+    candidates = tmp_path / "candidates.txt"
+    candidates.write_text("b\nc\nd<|endoftext|>\n")
+    said = cli("rank", "--json", "--context", "a<|endoftext|>", candidates).err
+    assert said.count("contains") == 2
+    assert f"the context of {candidates}, line 1 contains <|endoftext|>, which is read as ordinary text" in said
+    assert f"{candidates}, line 3 contains <|endoftext|>" in said
 
 
 def test_a_text_that_names_a_file_is_text_and_said(cli: Cli, tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def test_digits_and_spaces_are_cut_as_the_gguf_s_rule_says(index: Index) -> None
     assert tokens[-4:] == [b"1", b"9", b"8", b"4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -261,6 +261,7 @@ def test_a_blank_that_a_tokenizer_adds_stands_nowhere() -> None:
     assert [one.text for one in of_scores(score).find(of="heat")[0].find("span")] == ["1", " a"]
 
 
+@pytest.mark.slow
 @given(test_diff.scores(), test_diff.scores())
 def test_any_comparison_and_ranking_is_a_page(first: Score, second: Score) -> None:
     page(report.of_comparison(by_words(first, second), Unit.nats, ""))

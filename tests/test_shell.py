@@ -295,6 +295,7 @@ def test_the_version_needs_neither_torch_nor_transformers(cli: Cli) -> None:
 
 
 @posix
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_shell_completion_is_at_hand(llama: Path, name: str) -> None:
     ended = shell(f"lmscore --show-completion {name}", llama)

@@ -314,7 +314,9 @@ def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyP
             assert list(tokenizer.tokenize(Text(text), Reading()).pieces) == whole
 
 
-def test_a_long_text_is_not_tokenized_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How long the strings are that go through the tokenizer, as they do."""
     lengths: list[int] = []
     real = Tokenizer._encoded
 
@@ -323,9 +325,48 @@ def test_a_long_text_is_not_tokenized_at_once(monkeypatch: pytest.MonkeyPatch) -
         return real(self, texts, parse_special)
 
     monkeypatch.setattr(Tokenizer, "_encoded", counted)
+    return lengths
+
+
+def test_a_long_text_is_not_tokenized_at_once(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmscore.tokenization.STRETCH", 700)
     monkeypatch.setattr("lmscore.tokenization.OVERLAP", 150)
     [passage] = models.passages(3, [6000])
     for tokenizer in REVERSIBLE.values():
         tokenizer.tokenize(Text(passage), Reading())
         assert 700 < max(lengths) < 2000
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_texts_after_one_context_are_cut_as_each_by_itself(name: str) -> None:
+    [passage] = models.passages(3, [1800])
+    strange = "naïve cafe\u0301 日本語 😀😀 \n\n\t  x" + "a" * 90 + " " * 90 + "The CAT sat. "
+    runs = ("a" * 999, "12" * 500, passage + " " * 400, "\U0001f9d1\u200d\U0001f680" * 300)
+    followers = ("s", "\u0301", "\u1161", "\n\n", "aa", "345", "\u200d\U0001f680", models.END)
+    contexts = (passage, passage + "\u1100", strange * 8, *runs)
+    for context in contexts:
+        texts = [Text(follower, context) for follower in followers]
+        for reading in (Reading(eos=True, parse_special=True), Reading(eos=True, boundary="separate")):
+            together = EVERY[name].tokenize_all(texts, reading)
+            for text, tokenized in zip(texts, together, strict=True):
+                alone = EVERY[name].tokenize(text, reading)
+                assert tokenized.context == alone.context
+                assert list(tokenized.pieces) == list(alone.pieces)
+
+
+def test_a_context_that_several_texts_follow_is_cut_once(lengths: list[int]) -> None:
+    [context] = models.passages(3, [6000])
+    for tokenizer in REVERSIBLE.values():
+        lengths.clear()
+        list(tokenizer.tokenize_all([Text(f" and {number}", context) for number in range(20)], Reading()))
+        assert sum(lengths) < 3 * 6000
+
+
+def test_a_text_that_changes_all_of_its_context_is_cut_with_all_of_it() -> None:
+    """As no real tokenizer does: an exclamation mark makes one word of any number of pairs before it."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1, "!": 2, "ab": 3}, [("a", "b")]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("(ab)+!|."), "isolated")
+    tokenizer = Tokenizer(backend, None, None)
+    calm, loud = tokenizer.tokenize_all([Text("a", "ab" * 500), Text("!", "ab" * 500)], Reading())
+    assert (calm.context, calm.pieces.ids) == ((0, 1) * 500, (0,))
+    assert (loud.context, loud.pieces.ids) == ((3,) * 500, (2,))

@@ -19,7 +19,7 @@ from . import catalogue, engine, loading, planning, ranking, words
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Tokens, Words
-from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
+from .tokenization import STEM_END, Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
 
 T = TypeVar("T")
 
@@ -482,7 +482,7 @@ class Scorer:
 
 
 def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list[Text]]:
-    """Texts in runs of `size` characters, contexts included, or some more; later of a quarter of all before, or `most`.
+    """Texts in runs of `size` characters to tokenize, or some more; later of a quarter of all before, or `most`.
 
     So a text that is wanted hardly waits for others that are not wanted yet.
     """
@@ -490,8 +490,10 @@ def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list
     try:
         for item in texts:
             text = Text(item) if isinstance(item, str) else item
+            context = len(text.context or "")
+            again = bool(bunch) and text.context == bunch[-1].context
             bunch.append(text)
-            held += len(text.context or "") + len(text.text)
+            held += (min(context, STEM_END) if again else context) + len(text.text)
             if held >= min(max(size, passed // 4), most):
                 yield bunch
                 bunch, held, passed = [], 0, passed + held

@@ -10,6 +10,7 @@ import operator
 import re
 import unicodedata
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,6 +118,32 @@ class _Cut:
             own.extend(value + by for value in its[first:])
 
 
+@dataclass(frozen=True, slots=True)
+class _Stem:
+    """What is known of a context before it is known what follows.
+
+    Attributes:
+        ids: its first tokens, which are the same whatever follows.
+        end: its last characters, which are cut along with each text: what follows may change their tokens.
+        first: the place of the seam among the end's tokens.
+        seam: the last of `ids`, as they stand in the end, where they must come out again.
+    """
+
+    ids: Sequence[int] = ()
+    end: str = ""
+    first: int = 0
+    seam: _Cut = _Cut(array("q"), array("q"), array("q"))
+
+    @property
+    def known(self) -> int:
+        """How many of the end's tokens stand before what `ids` leaves out."""
+        return self.first + len(self.seam.ids)
+
+    def holds(self, cut: _Cut) -> bool:
+        """Whether the end, cut along with a text, goes on from where `ids` leave off."""
+        return cut[self.first : self.known] == self.seam
+
+
 class Tokenizer:
     """A fast tokenizer (the ``tokenizers`` library's), read byte for byte."""
 
@@ -125,6 +152,7 @@ class Tokenizer:
         backend.no_padding()
         self._backend = backend
         self._bytes: dict[int, bytes] = {}
+        self._last_context: str | None = None
         self.bos = bos
         self.eos = eos
 
@@ -141,25 +169,59 @@ class Tokenizer:
 
     def tokenize_all(self, texts: Sequence[Text], reading: Reading) -> Iterator[Tokenized]:
         """Cut texts as `tokenize` does, on several cores; what is wrong with one is raised when it is its turn."""
-        strings = [_strings(text, reading) for text in texts]
-        distinct = dict.fromkeys(chain.from_iterable(strings))
-        short = [string for string in distinct if len(string) <= STRETCH and not _SURROGATE.search(string)]
-        cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
-        for text, own in zip(texts, strings, strict=True):
-            context, body = (_utf8(part or "", text.origin) for part in (text.context, text.text))
+        shared = self._stems(texts, reading)
+        stems = [shared.get(text.context) or _Stem(end=text.context or "") for text in texts]
+        cuts = self._cuts([stem.end + text.text for stem, text in zip(stems, texts, strict=True)], reading)
+        for text, stem in zip(texts, stems, strict=True):
+            _check_unicode(text.context or "", text.origin)
+            _check_unicode(text.text, text.origin)
             self._warn_of_symbols(text, reading)
-            *before, cut = [cuts.get(string) or self._cut(string, reading.parse_special) for string in own]
-            if before:
-                passed, data, begin = before[0].ids, body, 0
-            else:
-                # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
-                first = bisect.bisect(cut.ends, len(context)) if context else 0
-                passed, cut, data, begin = cut.ids[:first], cut[first:], context + body, len(context)
-            pieces = Pieces(cut, data, begin, self, self._end_symbol(len(body)) if reading.eos else None)
+            cut = next(cuts)
+            if not stem.holds(cut):
+                stem = _Stem(end=text.context or "")
+                (cut,) = self._cuts([stem.end + text.text], reading)
+            end, body = stem.end.encode(), text.text.encode()
+            # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
+            first = bisect.bisect(cut.ends, len(end)) if end else 0
+            context = (*stem.ids, *cut.ids[stem.known : first])
+            end_symbol = self._end_symbol(len(body)) if reading.eos else None
+            pieces = Pieces(cut[first:], end + body, len(end), self, end_symbol)
             if not pieces:
                 hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
                 raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
-            yield Tokenized(tuple(passed), pieces)
+            yield Tokenized(context, pieces)
+
+    def _stems(self, texts: Sequence[Text], reading: Reading) -> dict[str | None, _Stem]:
+        """Contexts that are cut by themselves: where they stand apart, each; else the long ones that several follow."""
+        times = Counter(text.context for text in texts)
+        contexts = [
+            context
+            for context, count in times.items()
+            if context and (reading.boundary == "separate" or (count > 1 and len(context) > 2 * STEM_END))
+            if not _SURROGATE.search(context)
+        ]
+        wholes = self._cuts(contexts, reading)
+        if reading.boundary == "separate":
+            return {context: _Stem(tuple(whole.ids)) for context, whole in zip(contexts, wholes, strict=True)}
+        ends = [context[-STEM_END:] for context in contexts]
+        stems = map(self._stem, contexts, wholes, ends, self._cuts(ends, reading))
+        return {context: stem for context, stem in zip(contexts, stems, strict=True) if stem is not None}
+
+    def _stem(self, context: str, whole: _Cut, end: str, again: _Cut) -> _Stem | None:
+        """Where a context and its end, cut by itself, meet; None where they do not, or where a place may be a guess."""
+        shift = len(context.encode()) - len(end.encode())
+        place = _meeting(whole, again, shift) if self._is_exact(whole) and self._is_exact(again) else None
+        if place is None:
+            return None
+        first, last = place[1] - AGREEING, place[1] + AGREEING
+        return _Stem(tuple(whole.ids[: place[0] + AGREEING]), end, first, again[first:last])
+
+    def _cuts(self, strings: Sequence[str], reading: Reading) -> Iterator[_Cut]:
+        """Strings in tokens: short ones on several cores, each long one when it is its turn."""
+        short = [text for text in dict.fromkeys(strings) if len(text) <= STRETCH and not _SURROGATE.search(text)]
+        cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
+        for string in strings:
+            yield cuts.get(string) or self._cut(string, reading.parse_special)
 
     def spelling(self, id: int) -> str:
         """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
@@ -171,7 +233,7 @@ class Tokenizer:
         Raises:
             LmscoreError: there is no such token.
         """
-        _utf8(wanted, "--bos")
+        _check_unicode(wanted, "--bos")
         size = self._backend.get_vocab_size(with_added_tokens=True)
         if wanted.isascii() and wanted.isdigit():
             if int(wanted) >= size:
@@ -213,8 +275,8 @@ class Tokenizer:
 
     def _is_exact(self, cut: _Cut) -> bool:
         """Whether tokens stand one behind the other, each (but for a first one's space) as long as what it spells."""
-        lengths = [len(self.bytes_of(id)) for id in cut.ids[1:]]
-        return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == lengths
+        lengths = map(len, self._spelled(cut.ids[1:]))
+        return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == [*lengths]
 
     def _encoded(self, texts: Sequence[str], parse_special: bool) -> list[_Cut]:
         self._backend.encode_special_tokens = not parse_special
@@ -302,14 +364,17 @@ class Tokenizer:
         return re.compile("|".join(map(re.escape, names))) if names else None
 
     def _warn_of_symbols(self, text: Text, reading: Reading) -> None:
+        """Say what a text looks like and is not; of a context that several texts in a row follow, say it once."""
         if reading.parse_special or self._symbol_names is None:
             return
-        if found := self._symbol_names.search(text.text) or self._symbol_names.search(text.context or ""):
-            log.warning(
-                "%s contains %s, which is scored as ordinary text; --parse-special makes it the symbol",
-                text.origin,
-                found.group(),
-            )
+        passages = [(text.origin, text.text)]
+        if text.context and text.context != self._last_context:
+            self._last_context = text.context
+            passages.append((f"the context of {text.origin}", text.context))
+        for origin, passage in passages:
+            if found := self._symbol_names.search(passage):
+                warning = "%s contains %s, which is read as ordinary text; --parse-special makes it the symbol"
+                log.warning(warning, origin, found.group())
 
     def _end_symbol(self, at: int) -> Piece:
         if self.eos is None:
@@ -343,6 +408,9 @@ OVERLAP = 1 << 10
 
 AGREEING = 16
 """Tokens on which two stretches must agree on either side of the place where they are put together."""
+
+STEM_END = 320
+"""Characters at the end of a context that are cut again with each text that follows."""
 
 
 def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
@@ -392,19 +460,13 @@ def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) 
         at = end
 
 
-def _strings(text: Text, reading: Reading) -> list[str]:
-    """What is cut into tokens by itself: context and text joined, or one after the other."""
-    parts = [text.context or "", text.text]
-    return ["".join(parts)] if reading.boundary == "joint" else parts
-
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """What no UTF-8 holds."""
 
 
-def _utf8(text: str, origin: str) -> bytes:
+def _check_unicode(text: str, origin: str) -> None:
     try:
-        return text.encode()
+        text.encode()
     except UnicodeEncodeError as err:  # what the shell or a "\ud800" in JSON could not decode
         at = len(text[: err.start].encode("utf-8", "surrogatepass"))
         raise RecordError(
