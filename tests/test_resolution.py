@@ -44,9 +44,8 @@ def total(score: Score) -> float:
     return score.total_logprob
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bfloat16", "float16"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_rule_covers_a_random_models_rounding(
     architecture: str, folder_of: Callable[[str], Path], dtype: str
 ) -> None:

@@ -362,6 +362,16 @@ def test_a_context_that_several_texts_follow_is_cut_once(lengths: list[int]) -> 
         assert sum(lengths) < 3 * 6000
 
 
+def test_a_context_is_cut_for_several_candidates_at_a_time(
+    folder_of: Callable[[str], Path], lengths: list[int]
+) -> None:
+    [context] = models.passages(3, [6000])
+    scorer = open_scorer(str(folder_of("llama")))
+    lengths.clear()
+    scorer.rank([f" and {number}" for number in range(40)], context)
+    assert sum(lengths) < 10 * 6000
+
+
 def test_a_text_that_changes_all_of_its_context_is_cut_with_all_of_it() -> None:
     """As no real tokenizer does: an exclamation mark makes one word of any number of pairs before it."""
     backend = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1, "!": 2, "ab": 3}, [("a", "b")]))

@@ -27,7 +27,9 @@ def agree(score: Score, expected: list[Expected]) -> None:
     assert score.min_context == min((token.behind for token in expected if token.cut), default=None)
 
 
-@pytest.mark.parametrize("stride", [None, 100, 200, models.WINDOW, 10_000])
+@pytest.mark.parametrize(
+    "stride", [None, 200, *(pytest.param(n, marks=pytest.mark.slow) for n in (100, models.WINDOW, 10_000))]
+)
 def test_every_token_has_the_number_of_its_own_window(
     architecture: str, scorer_of: Callable[[str], Scorer], twin_of: Callable[[str], Twin], stride: int | None
 ) -> None:
@@ -84,7 +86,7 @@ def test_windows_without_a_start_symbol(architecture: str, folder_of: Callable[[
     assert score.num_unscored == 1
 
 
-@pytest.mark.parametrize("extra", [-1, 0, 1, 2])
+@pytest.mark.parametrize("extra", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (-1, 2))])
 def test_a_text_is_cut_only_where_the_model_cannot_read_it_at_once(
     architecture: str, scorer_of: Callable[[str], Scorer], twin_of: Callable[[str], Twin], extra: int
 ) -> None:

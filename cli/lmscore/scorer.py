@@ -482,9 +482,10 @@ class Scorer:
 
 
 def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list[Text]]:
-    """Texts in runs of `size` characters to tokenize, or some more; later of a quarter of all before, or `most`.
+    """Texts in runs of `size` characters, or some more; later of a quarter of all before, or `most`.
 
-    So a text that is wanted hardly waits for others that are not wanted yet.
+    So a text that is wanted hardly waits for others that are not wanted yet. Those after one context stay together, as
+    in `_blocks`, and only the end is counted of it, with which each of them is tokenized.
     """
     bunch, held, passed = list[Text](), 0, 0
     try:
@@ -493,8 +494,8 @@ def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list
             context = len(text.context or "")
             again = bool(bunch) and text.context == bunch[-1].context
             bunch.append(text)
-            held += (min(context, STEM_END) if again else context) + len(text.text)
-            if held >= min(max(size, passed // 4), most):
+            held += min(context, STEM_END) + len(text.text)
+            if held >= min(max(size, passed // 4), most) + again * WORTH_REREADING * context:
                 yield bunch
                 bunch, held, passed = [], 0, passed + held
     except LmscoreError:

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain, islice, takewhile
@@ -171,7 +171,7 @@ class Tokenizer:
         """Cut texts as `tokenize` does, on several cores; what is wrong with one is raised when it is its turn."""
         shared = self._stems(texts, reading)
         stems = [shared.get(text.context) or _Stem(end=text.context or "") for text in texts]
-        cuts = self._cuts([stem.end + text.text for stem, text in zip(stems, texts, strict=True)], reading)
+        cuts = self._cuts((stem.end + text.text for stem, text in zip(stems, texts, strict=True)), reading)
         for text, stem in zip(texts, stems, strict=True):
             _check_unicode(text.context or "", text.origin)
             _check_unicode(text.text, text.origin)
@@ -216,12 +216,13 @@ class Tokenizer:
         first, last = place[1] - AGREEING, place[1] + AGREEING
         return _Stem(tuple(whole.ids[: place[0] + AGREEING]), end, first, again[first:last])
 
-    def _cuts(self, strings: Sequence[str], reading: Reading) -> Iterator[_Cut]:
-        """Strings in tokens: short ones on several cores, each long one when it is its turn."""
-        short = [text for text in dict.fromkeys(strings) if len(text) <= STRETCH and not _SURROGATE.search(text)]
-        cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
-        for string in strings:
-            yield cuts.get(string) or self._cut(string, reading.parse_special)
+    def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut]:
+        """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn."""
+        for portion in _portions(strings):
+            short = [text for text in dict.fromkeys(portion) if len(text) <= STRETCH and not _SURROGATE.search(text)]
+            cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
+            for string in portion:
+                yield cuts.get(string) or self._cut(string, reading.parse_special)
 
     def spelling(self, id: int) -> str:
         """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
@@ -401,7 +402,7 @@ def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | Non
 
 
 STRETCH = 1 << 16
-"""Characters of a long text that are tokenized together."""
+"""Characters of a long text, or of several short ones, that are tokenized together."""
 
 OVERLAP = 1 << 10
 """Characters that two stretches share at first."""
@@ -411,6 +412,18 @@ AGREEING = 16
 
 STEM_END = 320
 """Characters at the end of a context that are cut again with each text that follows."""
+
+
+def _portions(strings: Iterable[str]) -> Iterator[list[str]]:
+    """Strings in runs of STRETCH characters, or some more."""
+    portion, held = list[str](), 0
+    for string in strings:
+        portion.append(string)
+        held += len(string)
+        if held >= STRETCH:
+            yield portion
+            portion, held = [], 0
+    yield portion
 
 
 def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
