@@ -31,7 +31,8 @@ from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, j
 from lmscore.encoding import Encoder
 from lmscore.journal import Journal
 from lmscore.records import Measure, Provenance, Tick
-from lmscore.roles import Roles
+from lmscore.roles import Asked, Roles
+from lmscore.tables import Row
 
 from . import models
 from .cli import Cli, environment, process, shell
@@ -79,6 +80,18 @@ def lines(tmp_path: Path) -> Path:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "BYTES_A_TOKEN", 0.1)
     monkeypatch.setattr(batch, "SURE_EVERY", 0.0)
+
+
+def test_records_that_begin_alike_stay_together() -> None:
+    """And so what they begin with is read once; but no chunk has no end, even if all records are the same."""
+    alike = [Asked(Row("", {}), (Text("so", "y" * 400 + str(number)),)) for number in range(99)]
+    others = [Asked(Row("", {}), (Text("so", str(number) + "y" * 400),)) for number in range(99)]
+    alike_together, others_together, same_together = (
+        max(map(len, batch.chunks(records, 500))) for records in (alike, others, [alike[0]] * 999)
+    )
+    assert others_together == 2
+    assert alike_together == 99
+    assert same_together < 200
 
 
 def test_columns_come_back_and_scores_follow(cli: Cli, tmp_path: Path) -> None:

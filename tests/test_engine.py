@@ -33,6 +33,7 @@ from lmscore.decoder import Decoder
 from lmscore.engine import Wanted, read_out
 from lmscore.planning import Tree, Window, trees
 from lmscore.pretrained import Pretrained
+from lmscore.records import Measure
 from lmscore.scorer import Scorer
 
 from . import models
@@ -354,6 +355,26 @@ def test_a_stream_is_read_a_little_ahead_only(llama: Scorer) -> None:
     scores = llama.scores(source())
     tokens = next(scores).num_tokens * len(read)  # or some more: later lines have longer numbers
     assert 0.9 * scorer.FIRST_LOOK_AHEAD < tokens < 1.5 * scorer.FIRST_LOOK_AHEAD
+
+
+@pytest.mark.parametrize("by", ["sum", "pmi"])
+def test_what_contexts_begin_with_is_hardly_read_again(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, by: Measure
+) -> None:
+    """As where the same examples stand before each of many questions."""
+    [examples, *questions] = models.passages(9, [320, *[20] * 80])
+    groups = [[Text(answer, examples + question) for answer in (" yes", " no")] for question in questions]
+    read = list[Tree]()
+    hidden = Decoder._hidden
+
+    def counted(self: Decoder, tree: Tree) -> Tensor:
+        read.append(tree)
+        return hidden(self, tree)
+
+    llama = open_scorer(str(folder_of("llama")))
+    monkeypatch.setattr(Decoder, "_hidden", counted)
+    assert len(list(llama.rankings(groups, by))) == 80
+    assert len(read) <= 2  # each of them begins anew
 
 
 def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer]) -> None:

@@ -347,8 +347,7 @@ def test_texts_after_one_context_are_cut_as_each_by_itself(name: str) -> None:
     for context in contexts:
         texts = [Text(follower, context) for follower in followers]
         for reading in (Reading(eos=True, parse_special=True), Reading(eos=True, boundary="separate")):
-            together = EVERY[name].tokenize_all(texts, reading)
-            for text, tokenized in zip(texts, together, strict=True):
+            for text, tokenized in EVERY[name].tokenize_all(texts, reading, 1 << 12, 1 << 12):
                 alone = EVERY[name].tokenize(text, reading)
                 assert tokenized.context == alone.context
                 assert list(tokenized.pieces) == list(alone.pieces)
@@ -358,7 +357,8 @@ def test_a_context_that_several_texts_follow_is_cut_once(lengths: list[int]) -> 
     [context] = models.passages(3, [6000])
     for tokenizer in REVERSIBLE.values():
         lengths.clear()
-        list(tokenizer.tokenize_all([Text(f" and {number}", context) for number in range(20)], Reading()))
+        texts = [Text(f" and {number}", context) for number in range(20)]
+        assert len([*tokenizer.tokenize_all(texts, Reading(), 1 << 9, 1 << 9)]) == 20
         assert sum(lengths) < 3 * 6000
 
 
@@ -377,6 +377,7 @@ def test_a_text_that_changes_all_of_its_context_is_cut_with_all_of_it() -> None:
     backend = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1, "!": 2, "ab": 3}, [("a", "b")]))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("(ab)+!|."), "isolated")
     tokenizer = Tokenizer(backend, None, None)
-    calm, loud = tokenizer.tokenize_all([Text("a", "ab" * 500), Text("!", "ab" * 500)], Reading())
+    texts = [Text("a", "ab" * 500), Text("!", "ab" * 500)]
+    (_, calm), (_, loud) = tokenizer.tokenize_all(texts, Reading(), 1 << 12, 1 << 12)
     assert (calm.context, calm.pieces.ids) == ((0, 1) * 500, (0,))
     assert (loud.context, loud.pieces.ids) == ((3,) * 500, (2,))

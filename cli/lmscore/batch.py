@@ -20,6 +20,7 @@ from .corpus import Corpus
 from .encoding import Column, Encoder, Filled
 from .errors import LmscoreError, RecordError
 from .files import STDIN, name_of
+from .planning import more_together, num_shared
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
 from .roles import Asked, Roles, asked
 from .tables import Format, Position, Row
@@ -30,6 +31,9 @@ Rows = Literal["record", "word", "token"]
 
 BYTES_A_TOKEN = 4
 """About so many, in the texts that most models read: chunks are cut by bytes, before anything is tokenized."""
+
+FEWEST_BYTES = 16
+"""What a record counts for in a chunk, even if it is the one before it once more."""
 
 SCORE_COLUMNS: Mapping[str, Column] = {
     column.name: column
@@ -116,15 +120,20 @@ class Outcome:
 
 
 def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
-    """Records in runs of about `size` bytes: where one ends depends on its own records alone."""
+    """Records in runs of about `size` bytes: where one ends depends on its own records alone.
+
+    What a record begins with as the one before it does is not counted: together, it is read once.
+    """
     chunk: list[Asked] = []
-    held = 0
+    held, beginning = 0, ""
     for record in records:
+        before, beginning = beginning, record.beginning
+        shared = num_shared(before, beginning)
         chunk.append(record)
-        held += record.size + 1
-        if held >= size:
+        held += max(record.size - shared, FEWEST_BYTES)
+        if held >= size + more_together(shared, size):
             yield chunk
-            chunk, held = [], 0
+            chunk, held, beginning = [], 0, ""
     if chunk:
         yield chunk
 

@@ -186,7 +186,7 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
     before: Sequence[int] = ()
     for index in sorted(range(len(planned)), key=lambda i: planned[i].ids):
         window = planned[index]
-        shared = _shared(before, window.ids[:-1])
+        shared = num_shared(before, window.ids[:-1])
         if len(window.ids) > WORTH_APART * shared:
             shared = 0
         if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > max(budget, WORTH_GROWING * shared):
@@ -217,8 +217,24 @@ def _end(tree: Tree, nodes: Sequence[int]) -> None:
         tree.ends[node] = len(tree.ids)
 
 
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids two sequences begin with together."""
+WORTH_REREADING = 16
+"""What begins alike stays together until it has this many times the beginning: to read that again is then cheap."""
+
+MOST_MORE = 4
+"""But not beyond this many times what is read together otherwise, lest what comes first be waited for."""
+
+
+def more_together(shared: int, size: int) -> int:
+    """How much is read together, beyond `size`, of what begins alike; all counted in tokens, or all in characters.
+
+    Args:
+        shared: how much of the beginning is alike.
+    """
+    return min(WORTH_REREADING * shared, MOST_MORE * size)
+
+
+def num_shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many items two sequences begin with together."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -258,5 +274,5 @@ def _stem(planned: Sequence[Window]) -> tuple[int, ...]:
     """The ids that begin every window and that none of them scores from or after."""
     room = min(window.first for window in planned) - 1
     low, high = min(window.ids[:room] for window in planned), max(window.ids[:room] for window in planned)
-    shared = _shared(low, high)
+    shared = num_shared(low, high)
     return low[:shared] if shared >= WORTH_SHARING else ()

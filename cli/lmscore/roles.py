@@ -90,6 +90,11 @@ class Asked:
     fault: str | None = None
 
     @property
+    def beginning(self) -> str:
+        """What is read first of it; nothing where no texts are."""
+        return (self.texts[0].context or "") + self.texts[0].text if self.texts else ""
+
+    @property
     def size(self) -> int:
         """Bytes that are to be read, the context's counted once; those of the record itself where none are."""
         if not self.texts:

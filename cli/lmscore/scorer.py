@@ -19,7 +19,7 @@ from . import catalogue, engine, loading, planning, ranking, words
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Tokens, Words
-from .tokenization import STEM_END, Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
+from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
 
 T = TypeVar("T")
 
@@ -28,9 +28,6 @@ LOOK_AHEAD = 16_384
 LOOK_AHEAD_ON_CPU = 3072
 """How many tokens of the stream are read together: few at first, so that a first score comes soon, then four times as
 many each time. More would take longer to show, and go no faster."""
-
-WORTH_REREADING = 16
-"""Texts after one context stay together until they have this many times its tokens: to read it again is then cheap."""
 
 MOST_HELD = 8 << 20
 """Ids of texts that wait to be read together, each text's context counted, and of windows that are read together: a
@@ -336,32 +333,42 @@ class Scorer:
 
     def _prepared(self, texts: Iterable[str | Text], reading: Reading, ahead: int) -> Iterator[_Prepared]:
         """Cut texts into tokens, several at a time."""
-        for bunch in _bunches(texts, ahead, self.look_ahead):
-            for text, tokenized in zip(bunch, self._tokenizer.tokenize_all(bunch, reading), strict=True):
-                greatest = max(chain(tokenized.context, tokenized.pieces.ids))
-                if greatest >= self._network.vocabulary:
-                    raise LmscoreError(
-                        f"{text.origin}: the tokenizer gives id {greatest}, but the model knows "
-                        f"{self._network.vocabulary}; they do not belong together"
-                    )
-                yield _Prepared(text, tokenized)
+        stream = (Text(item) if isinstance(item, str) else item for item in texts)
+        for text, tokenized in self._tokenizer.tokenize_all(stream, reading, ahead, self.look_ahead):
+            greatest = max(chain(tokenized.context, tokenized.pieces.ids))
+            if greatest >= self._network.vocabulary:
+                raise LmscoreError(
+                    f"{text.origin}: the tokenizer gives id {greatest}, but the model knows "
+                    f"{self._network.vocabulary}; they do not belong together"
+                )
+            yield _Prepared(text, tokenized)
 
     def _blocks(self, source: Iterator[_Prepared], ahead: int) -> Iterator[list[_Prepared]]:
-        """As many texts as are read together, `ahead` tokens or some more; then four times as many each time."""
-        tokens, held, block = 0, 0, list[_Prepared]()
+        """As many texts as are read together, `ahead` tokens or some more; then four times as many each time.
+
+        Tokens that a text begins with as the one before it does are none of them: they are read once.
+        """
+        tokens, more, held, block = 0, 0, 0, list[_Prepared]()
+        before, context = tuple[int, ...](), tuple[int, ...]()  # of the last text, or the last one after a context
         try:
             for prepared in source:
                 text, tokenized = prepared.text, prepared.tokenized
-                again = bool(block) and text.context == block[-1].text.context
-                if tokens >= ahead + again * WORTH_REREADING * len(tokenized.context) or held > MOST_HELD:
+                ids = (*tokenized.context, *tokenized.pieces.ids)
+                shared = planning.num_shared(before, ids)
+                more = max(more, planning.more_together(shared, ahead))
+                # Candidates are ranked when all of them are scored, so the first of them need not come soon.
+                again = bool(block and text.context) and text.context == block[-1].text.context
+                most = ahead + max(more, again * planning.WORTH_REREADING * shared)
+                if tokens >= most or held > MOST_HELD:
                     yield block
-                    ahead, tokens, held, block, again = min(4 * ahead, self.look_ahead), 0, 0, [], False
-                if again and tokenized.context == block[-1].tokenized.context:
-                    # Keep those ids, and not their likes as well.
-                    tokenized = replace(tokenized, context=block[-1].tokenized.context)
+                    ahead, tokens, more, held, block, shared = min(4 * ahead, self.look_ahead), 0, 0, 0, [], 0
+                if tokenized.context and tokenized.context == context:
+                    tokenized = replace(tokenized, context=context)  # those ids, and not their likes as well
+                if tokenized.context or not context:
+                    before, context = ids, tokenized.context
                 block.append(_Prepared(text, tokenized))
-                tokens += len(tokenized.pieces) + (0 if again else len(tokenized.context))
-                held += len(tokenized.context) + len(tokenized.pieces)
+                tokens += max(len(ids) - shared, 1)
+                held += len(ids)
         except LmscoreError:
             if block:
                 yield block  # first what came before it
@@ -479,29 +486,6 @@ class Scorer:
     def _openers(self) -> frozenset[int]:
         """Those tokens that begin a word, of the ones that the model knows."""
         return frozenset(id for id in self._tokenizer.openers if id < self._network.vocabulary)
-
-
-def _bunches(texts: Iterable[str | Text], size: int, most: int) -> Iterator[list[Text]]:
-    """Texts in runs of `size` characters, or some more; later of a quarter of all before, or `most`.
-
-    So a text that is wanted hardly waits for others that are not wanted yet. Those after one context stay together, as
-    in `_blocks`, and only the end is counted of it, with which each of them is tokenized.
-    """
-    bunch, held, passed = list[Text](), 0, 0
-    try:
-        for item in texts:
-            text = Text(item) if isinstance(item, str) else item
-            context = len(text.context or "")
-            again = bool(bunch) and text.context == bunch[-1].context
-            bunch.append(text)
-            held += min(context, STEM_END) + len(text.text)
-            if held >= min(max(size, passed // 4), most) + again * WORTH_REREADING * context:
-                yield bunch
-                bunch, held, passed = [], 0, passed + held
-    except LmscoreError:
-        yield bunch  # first what came before it
-        raise
-    yield bunch
 
 
 def _later(items: Iterable[T], count: int) -> Iterator[T]:

@@ -10,7 +10,6 @@ import operator
 import re
 import unicodedata
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,25 +122,24 @@ class _Stem:
     """What is known of a context before it is known what follows.
 
     Attributes:
-        ids: its first tokens, which are the same whatever follows.
+        ids: its first tokens, taken to be the same whatever follows if the seam comes out again.
         end: its last characters, which are cut along with each text: what follows may change their tokens.
-        first: the place of the seam among the end's tokens.
-        seam: the last of `ids`, as they stand in the end, where they must come out again.
+        seam_start: the place of the seam among the end's tokens.
+        seam: the last of `ids`, as they stand in the end.
     """
 
     ids: Sequence[int] = ()
     end: str = ""
-    first: int = 0
+    seam_start: int = 0
     seam: _Cut = _Cut(array("q"), array("q"), array("q"))
 
     @property
-    def known(self) -> int:
-        """How many of the end's tokens stand before what `ids` leaves out."""
-        return self.first + len(self.seam.ids)
+    def seam_end(self) -> int:
+        return self.seam_start + len(self.seam.ids)
 
-    def holds(self, cut: _Cut) -> bool:
-        """Whether the end, cut along with a text, goes on from where `ids` leave off."""
-        return cut[self.first : self.known] == self.seam
+    def agrees(self, cut: _Cut) -> bool:
+        """Whether the seam came out again where the end was cut along with a text."""
+        return cut[self.seam_start : self.seam_end] == self.seam
 
 
 class Tokenizer:
@@ -152,7 +150,6 @@ class Tokenizer:
         backend.no_padding()
         self._backend = backend
         self._bytes: dict[int, bytes] = {}
-        self._last_context: str | None = None
         self.bos = bos
         self.eos = eos
 
@@ -165,56 +162,74 @@ class Tokenizer:
         Raises:
             LmscoreError: the text has no tokens, is not valid Unicode, or has no end symbol to score.
         """
-        return next(self.tokenize_all([text], reading))
+        ((_, tokenized),) = self.tokenize_all([text], reading, 1, 1)
+        return tokenized
 
-    def tokenize_all(self, texts: Sequence[Text], reading: Reading) -> Iterator[Tokenized]:
-        """Cut texts as `tokenize` does, on several cores; what is wrong with one is raised when it is its turn."""
-        shared = self._stems(texts, reading)
-        stems = [shared.get(text.context) or _Stem(end=text.context or "") for text in texts]
-        cuts = self._cuts((stem.end + text.text for stem, text in zip(stems, texts, strict=True)), reading)
-        for text, stem in zip(texts, stems, strict=True):
-            _check_unicode(text.context or "", text.origin)
-            _check_unicode(text.text, text.origin)
-            self._warn_of_symbols(text, reading)
-            cut = next(cuts)
-            if not stem.holds(cut):
-                stem = _Stem(end=text.context or "")
-                (cut,) = self._cuts([stem.end + text.text], reading)
-            end, body = stem.end.encode(), text.text.encode()
-            # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
-            first = bisect.bisect(cut.ends, len(end)) if end else 0
-            context = (*stem.ids, *cut.ids[stem.known : first])
-            end_symbol = self._end_symbol(len(body)) if reading.eos else None
-            pieces = Pieces(cut[first:], end + body, len(end), self, end_symbol)
-            if not pieces:
-                hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
-                raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
-            yield Tokenized(context, pieces)
+    def tokenize_all(
+        self, texts: Iterable[Text], reading: Reading, size: int, most: int
+    ) -> Iterator[tuple[Text, Tokenized]]:
+        """Cut a stream of texts as `tokenize` does, several at a time, on several cores.
 
-    def _stems(self, texts: Sequence[Text], reading: Reading) -> dict[str | None, _Stem]:
-        """Contexts that are cut by themselves: where they stand apart, each; else the long ones that several follow."""
-        times = Counter(text.context for text in texts)
-        contexts = [
-            context
-            for context, count in times.items()
-            if context and (reading.boundary == "separate" or (count > 1 and len(context) > 2 * STEM_END))
-            if not _SURROGATE.search(context)
-        ]
-        wholes = self._cuts(contexts, reading)
-        if reading.boundary == "separate":
-            return {context: _Stem(tuple(whole.ids)) for context, whole in zip(contexts, wholes, strict=True)}
-        ends = [context[-STEM_END:] for context in contexts]
-        stems = map(self._stem, contexts, wholes, ends, self._cuts(ends, reading))
-        return {context: stem for context, stem in zip(contexts, stems, strict=True) if stem is not None}
+        A context that stands before some texts in a row is cut once. What is wrong with a text is raised when it is its
+        turn.
 
-    def _stem(self, context: str, whole: _Cut, end: str, again: _Cut) -> _Stem | None:
-        """Where a context and its end, cut by itself, meet; None where they do not, or where a place may be a guess."""
+        Args:
+            size: how many characters to read ahead at first.
+            most: how many at most.
+        """
+        before: str | None = None
+        stems: dict[str | None, _Stem] = {}
+        for bunch in _bunches(texts, size, most):
+            contexts = [text.context for text in bunch]
+            again = [own for own, last in zip(contexts, [before, *contexts], strict=False) if own == last]
+            stems = {context: stem for context, stem in stems.items() if context == before}
+            worth = contexts if reading.boundary == "separate" else again
+            stems |= self._stems([context for context in worth if context not in stems], reading)
+            own = [stems.get(text.context) or _Stem(end=text.context or "") for text in bunch]
+            cuts = self._cuts((stem.end + text.text for stem, text in zip(own, bunch, strict=True)), reading)
+            for text, stem in zip(bunch, own, strict=True):
+                _check_unicode(text.context or "", text.origin)
+                _check_unicode(text.text, text.origin)
+                self._warn_of_symbols(text, text.context == before, reading)
+                before = text.context
+                yield text, self._joined(text, stem, next(cuts), reading)
+
+    def _joined(self, text: Text, stem: _Stem, cut: _Cut, reading: Reading) -> Tokenized:
+        """What is known of a context, and the tokens of its end and of a text."""
+        if not stem.agrees(cut):
+            stem = _Stem(end=text.context or "")
+            (cut,) = self._cuts([stem.end + text.text], reading)
+        end, body = stem.end.encode(), text.text.encode()
+        # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
+        text_start = bisect.bisect(cut.ends, len(end)) if end else 0
+        end_symbol = self._end_symbol(len(body)) if reading.eos else None
+        pieces = Pieces(cut[text_start:], end + body, len(end), self, end_symbol)
+        if not pieces:
+            hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
+            raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
+        return Tokenized((*stem.ids, *cut.ids[stem.seam_end : text_start]), pieces)
+
+    def _stems(self, contexts: Sequence[str | None], reading: Reading) -> dict[str | None, _Stem]:
+        """What is known of those contexts that are worth to be cut by themselves."""
+        apart = reading.boundary == "separate"
+        valid = [context for context in dict.fromkeys(contexts) if context and not _SURROGATE.search(context)]
+        worth = [context for context in valid if apart or len(context) > SHORT_CONTEXT]
+        wholes = list(self._cuts(worth, reading))
+        if apart:
+            return {context: _Stem(tuple(whole.ids)) for context, whole in zip(worth, wholes, strict=True)}
+        ends = [_end(context, whole) for context, whole in zip(worth, wholes, strict=True)]
+        stems = map(self._stem, worth, wholes, ends, self._cuts(ends, reading))
+        return dict(zip(worth, stems, strict=True))
+
+    def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut) -> _Stem:
+        """What is known of a context, from where it and its end, cut by itself, go through the same tokens."""
         shift = len(context.encode()) - len(end.encode())
-        place = _meeting(whole, again, shift) if self._is_exact(whole) and self._is_exact(again) else None
-        if place is None:
-            return None
-        first, last = place[1] - AGREEING, place[1] + AGREEING
-        return _Stem(tuple(whole.ids[: place[0] + AGREEING]), end, first, again[first:last])
+        exact = self._is_exact(whole) and self._is_exact(end_cut)  # else, where a token stands may be a guess
+        meeting = _meeting(whole, end_cut, shift) if exact else None
+        if meeting is None:
+            return _Stem(end=context)
+        first, last = meeting[1] - AGREEING, meeting[1] + AGREEING
+        return _Stem(tuple(whole.ids[: meeting[0] + AGREEING]), end, first, end_cut[first:last])
 
     def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut]:
         """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn."""
@@ -364,14 +379,11 @@ class Tokenizer:
         names = sorted({token.content for token in self._added.values() if token.special}, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, names))) if names else None
 
-    def _warn_of_symbols(self, text: Text, reading: Reading) -> None:
-        """Say what a text looks like and is not; of a context that several texts in a row follow, say it once."""
+    def _warn_of_symbols(self, text: Text, again: bool, reading: Reading) -> None:
+        """Say what a text looks like and is not, and its context, unless that stood before the last text, too."""
         if reading.parse_special or self._symbol_names is None:
             return
-        passages = [(text.origin, text.text)]
-        if text.context and text.context != self._last_context:
-            self._last_context = text.context
-            passages.append((f"the context of {text.origin}", text.context))
+        passages = [(text.origin, text.text), (f"the context of {text.origin}", "" if again else text.context or "")]
         for origin, passage in passages:
             if found := self._symbol_names.search(passage):
                 warning = "%s contains %s, which is read as ordinary text; --parse-special makes it the symbol"
@@ -410,8 +422,34 @@ OVERLAP = 1 << 10
 AGREEING = 16
 """Tokens on which two stretches must agree on either side of the place where they are put together."""
 
-STEM_END = 320
-"""Characters at the end of a context that are cut again with each text that follows."""
+STEM_END = 5 * AGREEING
+"""Tokens at the end of a context that are cut again with each text that follows."""
+
+SHORT_CONTEXT = 8 * STEM_END
+"""Characters of a context that is cut whole with each text."""
+
+AGAIN = 64
+"""A context that stood before the last text, too, counts for one in so many of its characters: few are cut again."""
+
+
+def _bunches(texts: Iterable[Text], size: int, most: int) -> Iterator[list[Text]]:
+    """Texts in runs of `size` characters, or some more; later of a quarter of all before, or `most`.
+
+    So a text that is wanted hardly waits for others that are not wanted yet.
+    """
+    bunch, held, passed, before = list[Text](), 0, 0, None
+    try:
+        for text in texts:
+            bunch.append(text)
+            held += len(text.text) + len(text.context or "") // (AGAIN if text.context == before else 1)
+            before = text.context
+            if held >= min(max(size, passed // 4), most):
+                yield bunch
+                bunch, held, passed = [], 0, passed + held
+    except LmscoreError:
+        yield bunch  # first what came before it
+        raise
+    yield bunch
 
 
 def _portions(strings: Iterable[str]) -> Iterator[list[str]]:
@@ -423,7 +461,14 @@ def _portions(strings: Iterable[str]) -> Iterator[list[str]]:
         if held >= STRETCH:
             yield portion
             portion, held = [], 0
-    yield portion
+    if portion:
+        yield portion
+
+
+def _end(context: str, cut: _Cut) -> str:
+    """A context's last tokens, as text; what is left of a character that begins before them is none of it."""
+    start = next(iter(cut.starts[-STEM_END:]), 0)
+    return context.encode()[start:].decode(errors="ignore")
 
 
 def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
