@@ -220,7 +220,8 @@ def test_a_lone_candidate_token_without_a_condition_cannot_be_ranked(cli: Cli) -
 
 
 def test_pmi_needs_a_context(cli: Cli) -> None:
-    assert "pmi compares a context with a bare start symbol" in cli("rank", "-", "--by", "pmi", stdin=b"a\nb\n").error
+    error = cli("rank", "-", "--by", "pmi", stdin=b"a\nb\n").error
+    assert "stdin, line 1: pmi compares a context with a bare start symbol, and there is no context; give one" in error
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"], indirect=True)
@@ -305,6 +306,14 @@ def test_a_text_that_names_a_symbol_is_text_and_said(cli: Cli) -> None:
     assert "text 1 contains <|endoftext|>, which is read as ordinary text; --parse-special makes it" in ended.err
     assert json.loads(ended.out)["num_tokens"] > 2
     assert json.loads(cli("score", "--json", "--parse-special", "a<|endoftext|>").out)["num_tokens"] == 2
+
+
+def test_a_start_symbol_that_stands_there_twice_is_said(cli: Cli) -> None:
+    said = "begins with <s>, and one is put before every text: there are two"
+    assert f"text 1 {said}" in cli("score", "--parse-special", "<s>a").err
+    assert f"the context of text 1 {said}" in cli("score", "--parse-special", "b", "--context", "<s>a").err
+    for options in ((), ("--parse-special", "--bos", "none")):
+        assert "two" not in cli("score", "<s>a", *options).err
 
 
 def test_a_context_that_names_a_symbol_is_said_once(cli: Cli, tmp_path: Path) -> None:

@@ -150,6 +150,18 @@ def test_a_token_across_the_boundary_is_marked_and_explained() -> None:
         assert any(line.startswith(f"A token marked {mark} also holds the end of") for line in lines)
 
 
+def test_candidates_across_the_boundary_are_counted() -> None:
+    scores = [scored((" cat", -1.0), context="The"), scored((" dog", -2.0), context="The")]
+    across = [replace(score, tokens=(replace(score.tokens[0], straddles=True, start=-1),)) for score in scores]
+    for some, said in (
+        (scores, None),
+        ([scores[0], across[1]], "The first token of 1 of the 2 candidates also holds the end of the context"),
+        (across, "The first token of each candidate also holds the end of the context"),
+    ):
+        shown = " ".join(printed(ranking_view(rank(some, range(2), "sum"), Page()), 80))
+        assert said in shown if said else "also holds" not in shown
+
+
 def test_a_perplexity_beyond_float64_and_windows_are_said() -> None:
     score = replace(scored(("a", -1000.0)), windows=3, min_context=128)
     shown = " ".join(printed(score_view(score, Page()), 80))

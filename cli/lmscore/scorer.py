@@ -4,6 +4,7 @@ Puts tokenization, planning and engine together. Knows no files, no options and 
 would take the same records and give the same records.
 """
 
+import logging
 import math
 from array import array
 from collections import deque
@@ -20,6 +21,8 @@ from .download import Report, silent
 from .errors import LmscoreError, RecordError
 from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Tokens, Words
 from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -322,7 +325,8 @@ class Scorer:
                 )
             if by == "pmi" and not group[0].context:
                 raise RecordError(
-                    "pmi compares a context with a bare start symbol, and there is no context; give --context"
+                    f"{group[0].origin}: pmi compares a context with a bare start symbol, and there is no context; "
+                    "give one, or choose another --by"
                 )
             if by == "pmi" and self.start.id is None:
                 raise LmscoreError("pmi compares a context with a bare start symbol; choose one with --bos")
@@ -334,6 +338,7 @@ class Scorer:
     def _prepared(self, texts: Iterable[str | Text], reading: Reading, ahead: int) -> Iterator[_Prepared]:
         """Cut texts into tokens, several at a time."""
         stream = (Text(item) if isinstance(item, str) else item for item in texts)
+        context: str | None = None
         for text, tokenized in self._tokenizer.tokenize_all(stream, reading, ahead, self.look_ahead):
             greatest = max(chain(tokenized.context, tokenized.pieces.ids))
             if greatest >= self._network.vocabulary:
@@ -341,7 +346,18 @@ class Scorer:
                     f"{text.origin}: the tokenizer gives id {greatest}, but the model knows "
                     f"{self._network.vocabulary}; they do not belong together"
                 )
+            if reading.parse_special and not (text.context and text.context == context):
+                self._warn_of_two_starts(text)
+            context = text.context
             yield _Prepared(text, tokenized)
+
+    def _warn_of_two_starts(self, text: Text) -> None:
+        if self.start.token and ((text.context or "") + text.text).startswith(self.start.token):
+            log.warning(
+                "%s begins with %s, and one is put before every text: there are two; leave it out, or give --bos none",
+                f"the context of {text.origin}" if text.context else text.origin,
+                self.start.token,
+            )
 
     def _blocks(self, source: Iterator[_Prepared], ahead: int) -> Iterator[list[_Prepared]]:
         """As many texts as are read together, `ahead` tokens or some more; then four times as many each time.

@@ -146,6 +146,10 @@ def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:
                 f"By {' and '.join(measures)} another would win: {shorten(spell_text(winner.score.text), 60)} "
                 f"(here in place {winner.place})."
             )
+    every = len(ranking.candidates)
+    if across := sum(any(token.straddles for token in found.score.tokens[:1]) for found in ranking.candidates):
+        some = "each candidate" if across == every else f"{across} of the {every} candidates"
+        yield f"The first token of {some} {ACROSS}, which is scored with it (--boundary separate parts the two)."
     shortened = (candidate.score for candidate in ranking.candidates if candidate.score.min_context is not None)
     for score in list(shortened)[:1]:
         yield from cut(score)
