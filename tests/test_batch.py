@@ -84,10 +84,10 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_records_that_begin_alike_stay_together() -> None:
     """And so what they begin with is read once; but no chunk has no end, even if all records are the same."""
-    alike = [Asked(Row("", {}), (Text("so", "y" * 400 + str(number)),)) for number in range(99)]
+    alike = [Asked(Row("", {}), (Text("so", "y" * 4000 + str(number)),)) for number in range(99)]
     others = [Asked(Row("", {}), (Text("so", str(number) + "y" * 400),)) for number in range(99)]
     alike_together, others_together, same_together = (
-        max(map(len, batch.chunks(records, 500))) for records in (alike, others, [alike[0]] * 999)
+        max(map(len, batch.chunks(records, 500))) for records in (alike, others, [others[0]] * 999)
     )
     assert others_together == 2
     assert alike_together == 99

@@ -377,6 +377,18 @@ def test_what_contexts_begin_with_is_hardly_read_again(
     assert len(read) <= 2  # each of them begins anew
 
 
+@pytest.mark.parametrize("context", [None, "After a line."])
+def test_what_begins_alike_is_read_a_little_ahead_only_at_first(llama: Scorer, context: str | None) -> None:
+    def source() -> Iterator[Text]:
+        for _ in range(10_000):
+            read.append(Text("The same line of a slow stream.", context))
+            yield read[-1]
+
+    read = list[Text]()
+    next(llama.scores(source()))
+    assert len(read) < 100
+
+
 def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer]) -> None:
     """Not even where the first text is none."""
     heard = list[tuple[int, int]]()

@@ -35,6 +35,9 @@ BYTES_A_TOKEN = 4
 FEWEST_BYTES = 16
 """What a record counts for in a chunk, even if it is the one before it once more."""
 
+MOST_BYTES = 32 << 20
+"""Texts of a chunk: a bound on memory, where each brings the same long beginning."""
+
 SCORE_COLUMNS: Mapping[str, Column] = {
     column.name: column
     for column in (
@@ -120,20 +123,21 @@ class Outcome:
 
 
 def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
-    """Records in runs of about `size` bytes: where one ends depends on its own records alone.
+    """Records in runs of about `size` bytes: where one ends depends on its own records and the next alone.
 
     What a record begins with as the one before it does is not counted: together, it is read once.
     """
     chunk: list[Asked] = []
-    held, beginning = 0, ""
+    new, held, beginning = 0, 0, ""
     for record in records:
         before, beginning = beginning, record.beginning
-        shared = num_shared(before, beginning)
-        chunk.append(record)
-        held += max(record.size - shared, FEWEST_BYTES)
-        if held >= size + more_together(shared, size):
+        shared = len(beginning[: num_shared(before, beginning)].encode("utf-8", "replace"))
+        if new >= size + more_together(shared, size) or held >= MOST_BYTES:
             yield chunk
-            chunk, held, beginning = [], 0, ""
+            chunk, new, held, shared = [], 0, 0, 0
+        chunk.append(record)
+        new += max(record.size - shared, FEWEST_BYTES)
+        held += record.size
     if chunk:
         yield chunk
 

@@ -221,16 +221,16 @@ WORTH_REREADING = 16
 """What begins alike stays together until it has this many times the beginning: to read that again is then cheap."""
 
 MOST_MORE = 4
-"""But not beyond this many times what is read together otherwise, lest what comes first be waited for."""
+"""But beside the beginning no more than this many times what is read together otherwise, lest that be waited for."""
 
 
 def more_together(shared: int, size: int) -> int:
-    """How much is read together, beyond `size`, of what begins alike; all counted in tokens, or all in characters.
+    """How much is read together, beyond `size`, of what begins alike; all counted in tokens, or all in bytes.
 
     Args:
         shared: how much of the beginning is alike.
     """
-    return min(WORTH_REREADING * shared, MOST_MORE * size)
+    return shared + min(WORTH_REREADING * shared, MOST_MORE * size)
 
 
 def num_shared(one: Sequence[object], other: Sequence[object]) -> int:

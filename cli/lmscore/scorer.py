@@ -362,27 +362,36 @@ class Scorer:
     def _blocks(self, source: Iterator[_Prepared], ahead: int) -> Iterator[list[_Prepared]]:
         """As many texts as are read together, `ahead` tokens or some more; then four times as many each time.
 
-        Tokens that a text begins with as the one before it does are none of them: they are read once.
+        Tokens that a text begins with as the one before it does are read once, and not counted. What begins alike stays
+        together for up to five times as many, and candidates until they have many times their context.
         """
         tokens, more, held, block = 0, 0, 0, list[_Prepared]()
-        before, context = tuple[int, ...](), tuple[int, ...]()  # of the last text, or the last one after a context
+        last: _Prepared | None = None  # or, where pmi asks for texts once more without their context, the last with one
+        last_ids = tuple[int, ...]()
         try:
             for prepared in source:
                 text, tokenized = prepared.text, prepared.tokenized
-                ids = (*tokenized.context, *tokenized.pieces.ids)
-                shared = planning.num_shared(before, ids)
-                more = max(more, planning.more_together(shared, ahead))
-                # Candidates are ranked when all of them are scored, so the first of them need not come soon.
-                again = bool(block and text.context) and text.context == block[-1].text.context
-                most = ahead + max(more, again * planning.WORTH_REREADING * shared)
-                if tokens >= most or held > MOST_HELD:
+                shared, ids = 0, tokenized.ids
+                if last is not None and (text.context or not last.text.context):
+                    shared = planning.num_shared(last_ids, ids)
+                    if text.context and text.context == last.text.context:
+                        # They are ranked when all of them are scored, so the first of them need not come soon.
+                        shared = min(shared, len(tokenized.context))
+                        more = planning.WORTH_REREADING * shared
+                    elif ahead > FIRST_LOOK_AHEAD:
+                        more = planning.more_together(shared, ahead)
+                    else:
+                        shared = more = 0  # the first score is to come soon
+                if tokens >= ahead + more or held > MOST_HELD:
                     yield block
-                    ahead, tokens, more, held, block, shared = min(4 * ahead, self.look_ahead), 0, 0, 0, [], 0
-                if tokenized.context and tokenized.context == context:
-                    tokenized = replace(tokenized, context=context)  # those ids, and not their likes as well
-                if tokenized.context or not context:
-                    before, context = ids, tokenized.context
-                block.append(_Prepared(text, tokenized))
+                    ahead = min(4 * ahead, self.look_ahead)
+                    tokens, more, held, block, shared = 0, 0, 0, [], 0
+                if last is not None and tokenized.context == last.tokenized.context:
+                    # Keep those ids, and not their likes as well.
+                    prepared = _Prepared(text, replace(tokenized, context=last.tokenized.context))
+                if last is None or text.context or not last.text.context:
+                    last, last_ids = prepared, ids
+                block.append(prepared)
                 tokens += max(len(ids) - shared, 1)
                 held += len(ids)
         except LmscoreError:

@@ -94,6 +94,10 @@ class Tokenized:
     context: tuple[int, ...]
     pieces: Pieces
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return (*self.context, *self.pieces.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
@@ -441,7 +445,7 @@ def _bunches(texts: Iterable[Text], size: int, most: int) -> Iterator[list[Text]
     try:
         for text in texts:
             bunch.append(text)
-            held += len(text.text) + len(text.context or "") // (AGAIN if text.context == before else 1)
+            held += 1 + len(text.text) + len(text.context or "") // (AGAIN if text.context == before else 1)
             before = text.context
             if held >= min(max(size, passed // 4), most):
                 yield bunch
