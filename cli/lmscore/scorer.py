@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import chain, islice
+from itertools import islice
 from typing import TypeVar, overload
 
 import torch
@@ -340,7 +340,7 @@ class Scorer:
         stream = (Text(item) if isinstance(item, str) else item for item in texts)
         context: str | None = None
         for text, tokenized in self._tokenizer.tokenize_all(stream, reading, ahead, self.look_ahead):
-            greatest = max(chain(tokenized.context, tokenized.pieces.ids))
+            greatest = max(tokenized.ids)
             if greatest >= self._network.vocabulary:
                 raise LmscoreError(
                     f"{text.origin}: the tokenizer gives id {greatest}, but the model knows "
@@ -372,7 +372,8 @@ class Scorer:
             for prepared in source:
                 text, tokenized = prepared.text, prepared.tokenized
                 shared, ids = 0, tokenized.ids
-                if last is not None and (text.context or not last.text.context):
+                once_more = last is not None and last.text.context and not text.context
+                if last is not None and not once_more:
                     shared = planning.num_shared(last_ids, ids)
                     if text.context and text.context == last.text.context:
                         # They are ranked when all of them are scored, so the first of them need not come soon.
@@ -389,7 +390,7 @@ class Scorer:
                 if last is not None and tokenized.context == last.tokenized.context:
                     # Keep those ids, and not their likes as well.
                     prepared = _Prepared(text, replace(tokenized, context=last.tokenized.context))
-                if last is None or text.context or not last.text.context:
+                if not once_more:
                     last, last_ids = prepared, ids
                 block.append(prepared)
                 tokens += max(len(ids) - shared, 1)
@@ -447,9 +448,8 @@ class Scorer:
         together: list[tuple[int, planning.Window]] = []
         first, held, most = 0, 0, MOST_HELD
         for at, prepared in enumerate(block):
-            context = prepared.tokenized.context
-            ids, limit = (*context, *prepared.tokenized.pieces.ids), self._network.limit
-            windows = planning.windows(start, ids, len(context), limit, reading.stride)
+            ids, limit = prepared.tokenized.ids, self._network.limit
+            windows = planning.windows(start, ids, len(prepared.tokenized.context), limit, reading.stride)
             if self._corrects(reading):
                 windows = planning.with_behind(windows, start, ids, limit, reading.stride, ASKED_BEHIND)
             for window in windows:

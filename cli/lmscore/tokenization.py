@@ -185,13 +185,13 @@ class Tokenizer:
         stems: dict[str | None, _Stem] = {}
         for bunch in _bunches(texts, size, most):
             contexts = [text.context for text in bunch]
-            again = [own for own, last in zip(contexts, [before, *contexts], strict=False) if own == last]
+            again = [context for context, last in zip(contexts, [before, *contexts], strict=False) if context == last]
             stems = {context: stem for context, stem in stems.items() if context == before}
             worth = contexts if reading.boundary == "separate" else again
             stems |= self._stems([context for context in worth if context not in stems], reading)
-            own = [stems.get(text.context) or _Stem(end=text.context or "") for text in bunch]
-            cuts = self._cuts((stem.end + text.text for stem, text in zip(own, bunch, strict=True)), reading)
-            for text, stem in zip(bunch, own, strict=True):
+            pairs = [(text, stems.get(text.context) or _Stem(end=text.context or "")) for text in bunch]
+            cuts = self._cuts((stem.end + text.text for text, stem in pairs), reading)
+            for text, stem in pairs:
                 _check_unicode(text.context or "", text.origin)
                 _check_unicode(text.text, text.origin)
                 self._warn_of_symbols(text, text.context == before, reading)
