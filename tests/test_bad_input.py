@@ -269,7 +269,7 @@ def test_out_of_memory_for_the_model_is_one_line(cli: Cli, monkeypatch: pytest.M
         available = 1000
 
     monkeypatch.setattr(psutil, "virtual_memory", Memory)
-    error = cli("score", "a").error
+    error = cli("score", "--device", "cpu", "a").error
     assert "0.0 GB are free; a smaller model or --dtype bfloat16 needs less" in error
 
 

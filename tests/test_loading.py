@@ -138,7 +138,7 @@ def test_a_vocabulary_larger_than_the_model_s(folder: Path) -> None:
 
 def test_no_memory_for_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000})())
-    assert refused(folder).endswith("are free; a smaller model or --dtype bfloat16 needs less")
+    assert refused(folder, device="cpu").endswith("are free; a smaller model or --dtype bfloat16 needs less")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
@@ -152,7 +152,7 @@ def test_a_folder_can_be_relative_and_named_by_the_environment(
     folder = folder_of("qwen3")
     monkeypatch.chdir(folder.parent)
     monkeypatch.setenv("LMSCORE_MODEL", folder.name)
-    shown = json.loads(cli("score", "--json", "a").out)["model"]
+    shown = json.loads(cli("score", "--json", "--device", "cpu", "a").out)["model"]
     assert (shown["name"], shown["dtype"], shown["device"]) == (folder.name, "float32", "cpu")
 
 

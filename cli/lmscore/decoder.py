@@ -169,7 +169,8 @@ class Decoder:
         if self.device.type != "cpu":
             return F.embedding(places, self._table())
         distinct, places = torch.unique(places, return_inverse=True)  # in order: those looked up together stand close
-        return torch.cat([F.embedding(some, self._table()) for some in distinct.split(LOOKED_UP)])[places]
+        found = [F.embedding(some, self._table()) for some in distinct.split(LOOKED_UP)]
+        return torch.cat(found).index_select(0, places)
 
     def _plain_frequencies(self, config: Mapping[str, Any]) -> Tensor:
         theta: float = config["rope_parameters"]["rope_theta"]

@@ -175,12 +175,13 @@ def _read_out_rows(
     rows, row_of = torch.unique(torch.asarray(asked, dtype=torch.int64), return_inverse=True)  # [U], [A]
     row_of, order = row_of.sort()  # so that those asked after the same rows stand together
     bounds = torch.searchsorted(row_of, torch.arange(0, len(rows) + size, size)).tolist()
-    wished = sent(torch.asarray(targets, dtype=torch.int64)[order], device)  # [A]
-    row_of, back, rows = sent(row_of % size, device), sent(order.argsort(), device), sent(rows, device)
+    rows, row_of, order = sent(rows, device), sent(row_of % size, device), sent(order, device)
+    wished = sent(targets, device)[order]  # [A]
     parts = list[Columns]()
     for first, (begins, ends) in zip(range(0, len(rows), size), pairwise(bounds), strict=True):
-        logits = network.logits(hidden[rows[first : first + size]])
+        logits = network.logits(hidden.index_select(0, rows[first : first + size]))
         parts.append(read_out(logits, row_of[begins:ends], wished[begins:ends], wanted))
+    back = order.argsort()
     return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
 
 

@@ -184,9 +184,10 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
     """
     tree, path = Tree(), list[int]()
     before: Sequence[int] = ()
-    for index in sorted(range(len(planned)), key=lambda i: planned[i].ids):
+    alike = _num_alike([window.ids for window in planned])
+    for index in sorted(range(len(planned)), key=lambda i: planned[i].ids[alike:]):
         window = planned[index]
-        shared = num_shared(before, window.ids[:-1])
+        shared = num_shared(before, window.ids[:-1], alike)
         if len(window.ids) > WORTH_APART * shared:
             shared = 0
         if tree.ids and len(tree.ids) + len(window.ids) - 1 - shared > max(budget, WORTH_GROWING * shared):
@@ -233,9 +234,10 @@ def more_together(shared: int, size: int) -> int:
     return shared + min(WORTH_REREADING * shared, MOST_MORE * size)
 
 
-def num_shared(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many items two sequences begin with together."""
-    low, high = 0, min(len(one), len(other))
+def num_shared(one: Sequence[object], other: Sequence[object], known: int = 0) -> int:
+    """How many items two sequences begin with together, `known` or more."""
+    high = min(len(one), len(other))
+    low = min(known, high)
     while low < high:
         middle = (low + high + 1) // 2
         if one[low:middle] == other[low:middle]:
@@ -243,6 +245,11 @@ def num_shared(one: Sequence[object], other: Sequence[object]) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _num_alike(sequences: Sequence[tuple[int, ...]]) -> int:
+    """How many items all of some sequences begin with together."""
+    return num_shared(min(sequences, default=()), max(sequences, default=()))
 
 
 def batches(planned: Sequence[Window], budget: int, share: bool) -> Iterator[Batch]:
@@ -273,6 +280,5 @@ WORTH_SHARING = 8
 def _stem(planned: Sequence[Window]) -> tuple[int, ...]:
     """The ids that begin every window and that none of them scores from or after."""
     room = min(window.first for window in planned) - 1
-    low, high = min(window.ids[:room] for window in planned), max(window.ids[:room] for window in planned)
-    shared = num_shared(low, high)
-    return low[:shared] if shared >= WORTH_SHARING else ()
+    shared = min(_num_alike([window.ids for window in planned]), room)
+    return planned[0].ids[:shared] if shared >= WORTH_SHARING else ()

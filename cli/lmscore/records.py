@@ -301,7 +301,7 @@ class Score:
         """How many tokens have no log-probability, because nothing stands before them."""
         return len(self.tokens) - self.num_tokens
 
-    @property
+    @cached_property
     def num_bytes(self) -> int:
         """UTF-8 bytes of the scored text: those of unscored tokens are left out."""
         if not self.num_unscored:

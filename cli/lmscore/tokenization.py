@@ -426,10 +426,10 @@ OVERLAP = 1 << 10
 AGREEING = 16
 """Tokens on which two stretches must agree on either side of the place where they are put together."""
 
-STEM_END = 5 * AGREEING
+STEM_END = 4 * AGREEING
 """Tokens at the end of a context that are cut again with each text that follows."""
 
-SHORT_CONTEXT = 8 * STEM_END
+SHORT_CONTEXT = 2 * STEM_END
 """Characters of a context that is cut whole with each text."""
 
 AGAIN = 64

@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.accelerator`: a Llama of one billion random weights in bfloat16 on an NVIDIA card.
 
-Lines, rank and docs, lmscore beside lm-eval, with the card's measured matrix rate. First in float32, once, beside a
-plain loop over transformers: there totals must agree closely enough to show a wrong attention. `--smoke` goes the same
-way with a tiny model on the CPU, to see that it can go.
+Lines, candidates and docs, lmscore beside lm-eval, with the card's measured matrix rate. First in float32, once, beside
+a plain loop over transformers: there totals must agree closely enough to show a wrong attention. `--smoke` goes the
+same way with a tiny model on the CPU, to see that it can go.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from . import children, comparison, works
 from .__main__ import run
 
-WORKS = ("lines", "rank", "docs")
+WORKS = ("lines", "rank", "rank-long", "docs")
 BATCH_SIZES = (16, 64, 256)
 
 TOLERANCE = 0.1
@@ -28,10 +28,14 @@ TOLERANCE_IN_FLOAT32 = 1e-3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; 1 without a card, or where totals disagree."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.accelerator", description=__doc__)
+    parser.add_argument("works", nargs="*", metavar="WORK", help=f"some of {', '.join(WORKS)} (default: all)")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each contestant (default 5)")
     parser.add_argument("--smoke", action="store_true", help="a tiny model, small works, one run, on the CPU")
     parser.add_argument("--output", type=Path, default=Path("benchmark-results", "accelerator"), metavar="FOLDER")
     wanted = parser.parse_args(arguments)
+    names = wanted.works or WORKS
+    if unknown := set(names) - set(WORKS):
+        parser.error(f"there is no work called {', '.join(unknown)}")
     try:
         card = None if wanted.smoke else children.run([sys.executable, "-c", NAME_OF_CARD]).out.strip()
         with tempfile.TemporaryDirectory() as folder:
@@ -45,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     works.SMOKE,
                 )
             precise = dataclasses.replace(setting, runs=1, dtype="float32", tolerance=TOLERANCE_IN_FLOAT32)
-            run(precise, WORKS, works.SMOKE if wanted.smoke else works.Sizes(), [], wanted.output / "float32")
-            run(setting, WORKS, sizes, ["lm-eval"], wanted.output)
+            run(precise, names, works.SMOKE if wanted.smoke else works.Sizes(), [], wanted.output / "float32")
+            run(setting, names, sizes, ["lm-eval"], wanted.output)
     except (comparison.Disagreement, children.Failed) as err:
         print(f"error: {err}", file=sys.stderr)
         return 1

@@ -195,6 +195,8 @@ def _batch_size(contestant: Measured, work: Work, setting: Setting, say: Say) ->
         answer = _run(contestant, work, setting, size, f"{work.name}: lm-eval tries batch {size}", say)
         if answer is not None:
             seconds[size] = answer["seconds"]
+    if seconds:
+        contestant.failed = None
     return min(seconds, key=lambda size: seconds[size], default=1)
 
 

@@ -1,6 +1,6 @@
 """One contestant scores one work, in a process of its own: `python -m tests.benchmarks.contestant JOB ANSWER`.
 
-Each opens the model first, and is then timed from ids (lmscore: from text, which it tokenizes itself) to totals.
+Each opens the model first, and is then timed from text to totals, by a tokenizer of its own.
 Peers are imported late: they may not be there. Knows no other contestant.
 """
 
@@ -37,21 +37,20 @@ class Job:
     warm: bool
     requests: list[dict[str, Any]]
 
-    @property
-    def ids(self) -> list[tuple[list[int], list[int]]]:
-        """For each request, what conditions (the start symbol first), and what is scored."""
-        return [([self.start, *(request["context_ids"] or [])], request["ids"]) for request in self.requests]
+
+Pair = tuple[list[int], list[int]]
+"""A request in ids: what conditions (the start symbol first), and what is scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A total for each request, in order; of a contestant that cuts texts itself, also the ids that it scored.
+    """For each request, in order, a total and the ids that were scored.
 
-    These are made when they are looked at, once the time is taken.
+    These may be made when they are looked at, once the time is taken.
     """
 
     totals: list[float]
-    ids: Iterable[list[int]] | None = None
+    ids: Iterable[list[int]]
 
 
 Run = Callable[[Job], Found]
@@ -67,7 +66,7 @@ def main(asked: str, answered: str) -> None:
     began = time.perf_counter()
     found = run(job)
     seconds = time.perf_counter() - began
-    for ids, request in zip(found.ids, job.requests, strict=True) if found.ids is not None else ():
+    for ids, request in zip(found.ids, job.requests, strict=True):
         if ids != request["ids"]:
             raise SystemExit(f"{job.contestant} scored other ids than the rest: {request['text']!r}")
     answer = {"seconds": seconds, "totals": found.totals, "device_peak": _device_peak(job.device)}
@@ -98,9 +97,17 @@ def lm_eval(job: Job) -> Run:
 
     model = HFLM(pretrained=job.folder, device=job.device, dtype=job.dtype, batch_size=job.batch_size)
 
+    def cut(request: dict[str, Any]) -> Pair:
+        if request["context"] is None:
+            return [job.start], model.tok_encode(request["text"], add_special_tokens=False)
+        before, ids = model._encode_pair(request["context"], request["text"])
+        return [job.start, *before], ids
+
     def run(job: Job) -> Found:
-        requests = [(("", str(at)), before, ids) for at, (before, ids) in enumerate(job.ids)]
-        return Found([total for total, _ in model._loglikelihood_tokens(requests, disable_tqdm=True)])
+        pairs = [cut(request) for request in job.requests]
+        requests = [(("", str(at)), before, ids) for at, (before, ids) in enumerate(pairs)]
+        totals = [total for total, _ in model._loglikelihood_tokens(requests, disable_tqdm=True)]
+        return Found(totals, [ids for _, ids in pairs])
 
     return run
 
@@ -113,7 +120,8 @@ def minicons(job: Job) -> Run:
 
     def run(job: Job) -> Found:
         totals: list[float] = []
-        for batch in _batches(job.ids, job.batch_size):
+        pairs = _cut(scorer.tokenizer, job)
+        for batch in _batches(pairs, job.batch_size):
             width = max(len(before) + len(ids) for before, ids in batch)
             padding = [width - len(before) - len(ids) for before, ids in batch]
             rows = [[*before, *ids, *[0] * rest] for (before, ids), rest in zip(batch, padding, strict=True)]
@@ -122,7 +130,7 @@ def minicons(job: Job) -> Run:
             offsets = [len(before) - 1 for before, _ in batch]
             scores = scorer.compute_stats((encoding, offsets), return_tensors=True)
             totals += [score.sum().item() for score in scores]
-        return Found(totals)
+        return Found(totals, [ids for _, ids in pairs])
 
     return run
 
@@ -131,16 +139,17 @@ def plain(job: Job) -> Run:
     """The shortest loop over transformers: stands in where there is no peer."""
     import torch
 
-    model = _opened(job)
+    model, tokenizer = _opened(job)
 
     @torch.inference_mode()
     def run(job: Job) -> Found:
         totals: list[float] = []
-        for before, ids in job.ids:
+        pairs = _cut(tokenizer, job)
+        for before, ids in pairs:
             read = torch.tensor([[*before, *ids]], device=job.device)  # [1, T]
             logprobs = model(read[:, :-1]).logits[0, -len(ids) :].float().log_softmax(-1)  # [A, V]
             totals.append(logprobs.gather(1, read[0, -len(ids) :, None]).sum().item())
-        return Found(totals)
+        return Found(totals, [ids for _, ids in pairs])
 
     return run
 
@@ -151,17 +160,18 @@ def cached(job: Job) -> Run:
 
     import torch
 
-    model = _opened(job)
+    model, tokenizer = _opened(job)
 
     @torch.inference_mode()
     def run(job: Job) -> Found:
-        context = job.ids[0][0]
+        pairs = _cut(tokenizer, job)
+        context = pairs[0][0]
         read = model(torch.tensor([context], device=job.device), logits_to_keep=1)
         after_context = read.logits[0].float().log_softmax(-1)  # [1, V]
-        totals = [0.0] * len(job.ids)
-        by_length = sorted(range(len(job.ids)), key=lambda at: len(job.ids[at][1]))
+        totals = [0.0] * len(pairs)
+        by_length = sorted(range(len(pairs)), key=lambda at: len(pairs[at][1]))
         for batch in _batches(by_length, job.batch_size):
-            candidates = [job.ids[at][1] for at in batch]
+            candidates = [pairs[at][1] for at in batch]
             width = max(map(len, candidates))
             rows = torch.tensor([ids + [0] * (width - len(ids)) for ids in candidates], device=job.device)  # [B, T]
             cache = copy.deepcopy(read.past_key_values)
@@ -170,7 +180,7 @@ def cached(job: Job) -> Run:
             for at, ids, row, later in zip(batch, candidates, rows, logprobs, strict=True):
                 predicted = torch.cat([after_context, later[: len(ids) - 1]])  # [A, V]
                 totals[at] = predicted.gather(1, row[: len(ids), None]).sum().item()
-        return Found(totals)
+        return Found(totals, [ids for _, ids in pairs])
 
     return run
 
@@ -184,12 +194,20 @@ CONTESTANTS: dict[str, Callable[[Job], Run]] = {
 }
 
 
-def _opened(job: Job) -> Any:
-    """The model as transformers runs it."""
-    from transformers import AutoModelForCausalLM
+def _opened(job: Job) -> tuple[Any, Any]:
+    """The model as transformers runs it, and its tokenizer."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model: Any = AutoModelForCausalLM.from_pretrained(job.folder, dtype=_torch_dtype(job))
-    return model.to(job.device).eval()
+    return model.to(job.device).eval(), AutoTokenizer.from_pretrained(job.folder)
+
+
+def _cut(tokenizer: Any, job: Job) -> list[Pair]:
+    """Requests in ids, by a tokenizer of transformers."""
+    contexts = [request["context"] or "" for request in job.requests]
+    texts = [context + request["text"] for context, request in zip(contexts, job.requests, strict=True)]
+    befores, alls = (tokenizer(strings, add_special_tokens=False)["input_ids"] for strings in (contexts, texts))
+    return [([job.start, *before], all[len(before) :]) for before, all in zip(befores, alls, strict=True)]
 
 
 def _torch_dtype(job: Job) -> Any:

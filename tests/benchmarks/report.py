@@ -66,7 +66,7 @@ def _ours(one: Compared) -> Measured:
 
 def table(compared: Sequence[Compared], weight_bytes: int) -> Table:
     """Medians; a time scaled up from a sample has a ~ before it."""
-    found = Table(title="seconds for the scoring alone (start: whole processes)", title_justify="left")
+    found = Table(title="seconds from text to totals (start: whole processes)", title_justify="left")
     for heading, justify in COLUMNS.items():
         found.add_column(heading, justify=justify)  # type: ignore[arg-type]  # the literals of JustifyMethod
     for one in compared:

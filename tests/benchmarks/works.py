@@ -47,7 +47,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the works are. All but counts of texts are tokens."""
+    """How large the works are. All but counts of texts are tokens.
+
+    Attributes:
+        sampled: whether the peers score but some of many candidates.
+    """
 
     lines: int = 400
     candidates: int = 64
@@ -59,10 +63,11 @@ class Sizes:
     doc: int = 950
     long: int = 8000
     growth: tuple[int, ...] = (1000, 10_000)
+    sampled: bool = True
 
 
 SMOKE = Sizes(6, 6, 12, 2, 40, 120, 2, 90, 200, (100, 300))
-ACCELERATOR = Sizes(lines=2500, candidates=512, docs=192)
+ACCELERATOR = Sizes(lines=2500, candidates=512, docs=192, sampled=False)
 NAMES = ("lines", "rank", "rank-1000", "rank-tree", "rank-long", "docs", "long", "growth")
 
 
@@ -91,7 +96,8 @@ def build(name: str, sizes: Sizes, tokenizer: Tokenizer) -> list[Work]:
         candidates, sample = list(_phrases(sizes.candidates)), 8
     requests = [cut.request(candidate, context) for candidate in candidates]
     what = f"{len(candidates)} candidates{' that branch' * (name == 'rank-tree')} after one context"
-    return [Work(name, what, requests, True, None if name == "rank" or sample >= len(requests) else sample)]
+    some = sizes.sampled and name != "rank" and sample < len(requests)
+    return [Work(name, what, requests, True, sample if some else None)]
 
 
 class _Cutter:
