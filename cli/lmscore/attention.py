@@ -48,7 +48,7 @@ FILLING = 1.5
 chain."""
 
 MASK_STEP = 8
-"""Columns that a mask has, or a multiple of them: else torch fills it up for its CUDA kernels, in each layer again."""
+"""A mask has a multiple of so many columns: else torch copies it, filled up, for CUDA's kernels, in each layer again."""
 
 MASK_BYTES = 8 << 20
 MASK_BYTES_ELSEWHERE = 256 << 20
@@ -233,7 +233,7 @@ class Attention:
         if not part.is_whole:
             mask = self._chain[part.rows.start - part.rows.stop :, part.keys.start - part.keys.stop :]  # [B, K]
             if mask.is_cuda:
-                mask = mask.clone()  # a kernel there wants it to begin where 16 bytes do, and torch does not see to it
+                mask = mask.clone()  # torch's kernel wants it to begin at a multiple of 16 bytes, and does not look
         return asking[None], keys[None, part.keys], values[None, part.keys], mask
 
     def _masked_chains(self) -> Iterator[_Chain]:
@@ -262,7 +262,10 @@ class Attention:
 
 
 def _plan(tree: Tree, first: int, end: int, layout: Layout, device: torch.device) -> _Plan:
-    """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that."""
+    """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that.
+
+    A chain that is the only one is left as it is.
+    """
     in_order = list(_in_order(tree, first, end, layout, device))
     rest, whole = list[_InOrder](), list[range]()
     for part in in_order:
@@ -365,7 +368,7 @@ def _parts(
 
 
 def _gathered(rows: Tensor, places: slice | Tensor) -> Tensor:
-    """Rows [N, ...] at some places [...]: as `rows[places]`, in a fifth of the time that a tensor takes there."""
+    """Rows [N, ...] at some places [...]: `rows[places]`, which for a tensor takes five times as long on a CPU."""
     if isinstance(places, slice):
         return rows[places]
     return rows.index_select(0, places.flatten()).view(*places.shape, *rows.shape[1:])

@@ -181,7 +181,7 @@ def _read_out_rows(
     for first, (begins, ends) in zip(range(0, len(rows), size), pairwise(bounds), strict=True):
         logits = network.logits(hidden.index_select(0, rows[first : first + size]))
         parts.append(read_out(logits, row_of[begins:ends], wished[begins:ends], wanted))
-    back = order.argsort()
+    back = order.argsort()  # where each target stands in that order
     return {name: torch.cat([part[name] for part in parts])[back] for name in parts[0]}
 
 

@@ -184,7 +184,7 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
     """
     tree, path = Tree(), list[int]()
     before: Sequence[int] = ()
-    alike = _num_alike([window.ids for window in planned])
+    alike = _num_alike([window.ids for window in planned])  # else compared again with each step of the sort
     for index in sorted(range(len(planned)), key=lambda i: planned[i].ids[alike:]):
         window = planned[index]
         shared = num_shared(before, window.ids[:-1], alike)
@@ -235,7 +235,11 @@ def more_together(shared: int, size: int) -> int:
 
 
 def num_shared(one: Sequence[object], other: Sequence[object], known: int = 0) -> int:
-    """How many items two sequences begin with together, `known` or more."""
+    """How many items two sequences begin with together.
+
+    Args:
+        known: so many of them the caller knows to be alike; they are not compared.
+    """
     high = min(len(one), len(other))
     low = min(known, high)
     while low < high:

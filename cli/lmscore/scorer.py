@@ -372,10 +372,10 @@ class Scorer:
             for prepared in source:
                 text, tokenized = prepared.text, prepared.tokenized
                 shared, ids = 0, tokenized.ids
-                same = last is not None and tokenized.context == last.tokenized.context
+                same_context = last is not None and tokenized.context == last.tokenized.context
                 once_more = last is not None and last.text.context and not text.context
                 if last is not None and not once_more:
-                    shared = planning.num_shared(last_ids, ids, len(tokenized.context) if same else 0)
+                    shared = planning.num_shared(last_ids, ids, len(tokenized.context) if same_context else 0)
                     if text.context and text.context == last.text.context:
                         # They are ranked when all of them are scored, so the first of them need not come soon.
                         shared = min(shared, len(tokenized.context))
@@ -388,7 +388,7 @@ class Scorer:
                     yield block
                     ahead = min(4 * ahead, self.look_ahead)
                     tokens, more, held, block, shared = 0, 0, 0, [], 0
-                if last is not None and same:
+                if last is not None and same_context:
                     # Keep those ids, and not their likes as well.
                     prepared = _Prepared(text, replace(tokenized, context=last.tokenized.context))
                 if not once_more:

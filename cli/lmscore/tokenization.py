@@ -429,7 +429,7 @@ AGREEING = 16
 STEM_END = 4 * AGREEING
 """Tokens at the end of a context that are cut again with each text that follows."""
 
-SHORT_CONTEXT = 2 * STEM_END
+SHORT_CONTEXT = 8 * STEM_END
 """Characters of a context that is cut whole with each text."""
 
 AGAIN = 64

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -77,15 +77,20 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _work(name: str) -> str:
-    if name not in CHOICES:
-        raise argparse.ArgumentTypeError(f"no work {name!r}; there are {', '.join(CHOICES)}")
-    return name
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """What an argument must be. (argparse's own choices do not allow that there is none.)"""
+
+    def chosen(name: str) -> str:
+        if name not in choices:
+            raise argparse.ArgumentTypeError(f"no work {name!r}; there are {', '.join(choices)}")
+        return name
+
+    return chosen
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("works", nargs="*", type=_work, metavar="WORK", help=f"of {', '.join(CHOICES)}")
+    parser.add_argument("works", nargs="*", type=one_of(CHOICES), metavar="WORK", help=f"of {', '.join(CHOICES)}")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each contestant (default 5)")
     parser.add_argument("--model", metavar="MODEL", help="a catalogue name or a folder (default smollm2)")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 16, 32], metavar="N", help="lm-eval tries")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import children, comparison, works
-from .__main__ import run
+from .__main__ import one_of, run
 
 WORKS = ("lines", "rank", "rank-long", "docs")
 BATCH_SIZES = (16, 64, 256)
@@ -28,14 +28,12 @@ TOLERANCE_IN_FLOAT32 = 1e-3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; 1 without a card, or where totals disagree."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.accelerator", description=__doc__)
-    parser.add_argument("works", nargs="*", metavar="WORK", help=f"some of {', '.join(WORKS)} (default: all)")
+    parser.add_argument("works", nargs="*", type=one_of(WORKS), metavar="WORK", help=f"of {', '.join(WORKS)}")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each contestant (default 5)")
     parser.add_argument("--smoke", action="store_true", help="a tiny model, small works, one run, on the CPU")
     parser.add_argument("--output", type=Path, default=Path("benchmark-results", "accelerator"), metavar="FOLDER")
     wanted = parser.parse_args(arguments)
     names = wanted.works or WORKS
-    if unknown := set(names) - set(WORKS):
-        parser.error(f"there is no work called {', '.join(unknown)}")
     try:
         card = None if wanted.smoke else children.run([sys.executable, "-c", NAME_OF_CARD]).out.strip()
         with tempfile.TemporaryDirectory() as folder:

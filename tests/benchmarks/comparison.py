@@ -6,7 +6,7 @@ Knows no contestant's inside: each is a process (`contestant`). Imports no torch
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def _batch_size(contestant: Measured, work: Work, setting: Setting, say: Say) ->
         if answer is not None:
             seconds[size] = answer["seconds"]
     if seconds:
-        contestant.failed = None
+        contestant.failed = None  # a size too large for the memory is only left out
     return min(seconds, key=lambda size: seconds[size], default=1)
 
 
@@ -247,7 +247,7 @@ def _job(name: str, work: Work, requests: Sequence[Request], setting: Setting, s
         "batch_size": size,
         "ranked": work.ranked,
         "warm": setting.device != "cpu" or work.sample is not None,
-        "requests": [asdict(request) for request in requests],
+        "requests": [{"text": of.text, "context": of.context, "ids": of.ids} for of in requests],
     }
 
 

@@ -23,7 +23,7 @@ class Job:
         model: as lmscore names it.
         folder: where its weights lie, in transformers' layout.
         warm: score two texts first, untimed.
-        requests: as `works.Request` has them.
+        requests: each with its text, its context or None, and the ids of the text, which must be what is scored.
     """
 
     contestant: str
@@ -46,7 +46,7 @@ Pair = tuple[list[int], list[int]]
 class Found:
     """For each request, in order, a total and the ids that were scored.
 
-    These may be made when they are looked at, once the time is taken.
+    The ids may be made when they are looked at, once the time is taken.
     """
 
     totals: list[float]
@@ -95,11 +95,13 @@ def lmscore(job: Job) -> Run:
 def lm_eval(job: Job) -> Run:
     from lm_eval.models.huggingface import HFLM
 
-    model = HFLM(pretrained=job.folder, device=job.device, dtype=job.dtype, batch_size=job.batch_size)
+    model = HFLM(
+        pretrained=job.folder, device=job.device, dtype=job.dtype, batch_size=job.batch_size, add_bos_token=False
+    )
 
     def cut(request: dict[str, Any]) -> Pair:
         if request["context"] is None:
-            return [job.start], model.tok_encode(request["text"], add_special_tokens=False)
+            return [job.start], model.tok_encode(request["text"])
         before, ids = model._encode_pair(request["context"], request["text"])
         return [job.start, *before], ids
 
@@ -204,10 +206,14 @@ def _opened(job: Job) -> tuple[Any, Any]:
 
 def _cut(tokenizer: Any, job: Job) -> list[Pair]:
     """Requests in ids, by a tokenizer of transformers."""
-    contexts = [request["context"] or "" for request in job.requests]
-    texts = [context + request["text"] for context, request in zip(contexts, job.requests, strict=True)]
-    befores, alls = (tokenizer(strings, add_special_tokens=False)["input_ids"] for strings in (contexts, texts))
-    return [([job.start, *before], all[len(before) :]) for before, all in zip(befores, alls, strict=True)]
+    pairs = [(request["context"] or "", request["text"]) for request in job.requests]
+    contexts = list(dict.fromkeys(context for context, _ in pairs))
+    before = dict(zip(contexts, tokenizer(contexts, add_special_tokens=False)["input_ids"], strict=True))
+    wholes = tokenizer([context + text for context, text in pairs], add_special_tokens=False)["input_ids"]
+    return [
+        ([job.start, *before[context]], whole[len(before[context]) :])
+        for (context, _), whole in zip(pairs, wholes, strict=True)
+    ]
 
 
 def _torch_dtype(job: Job) -> Any:
