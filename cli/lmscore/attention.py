@@ -48,7 +48,7 @@ FILLING = 1.5
 chain."""
 
 MASK_STEP = 8
-"""A mask has a multiple of so many columns: else torch copies it, filled up, for CUDA's kernels, in each layer again."""
+"""A mask has a multiple of so many columns: else torch copies it, filled up, for CUDA kernels, in each layer again."""
 
 MASK_BYTES = 8 << 20
 MASK_BYTES_ELSEWHERE = 256 << 20
