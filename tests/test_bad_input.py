@@ -161,6 +161,16 @@ def test_blank_lines_between_groups_are_skipped_and_said(cli: Cli) -> None:
     assert ended.err == "warning: stdin, line 1 is blank: skipped\nwarning: stdin, line 3 is blank: skipped\n"
 
 
+def test_a_field_of_a_group_that_is_not_read_is_said_once(cli: Cli) -> None:
+    data = b'{"candidates": ["a", "b"]}\n' + b'{"contxt\\u001b": "a", "id": 1, "candidates": ["a", "b"]}\n' * 2
+    ended = cli("rank", "-", "--input-format", "jsonl", "--json", stdin=data)
+    assert (ended.code, len(ended.out.splitlines())) == (0, 3)
+    assert ended.err == (
+        'warning: stdin, line 2: "contxt\\u001b" (and 1 more) is not read, only "context" and "candidates"; '
+        "lmscore batch keeps all fields\n"
+    )
+
+
 def test_json_ranked_as_lines_is_said(cli: Cli) -> None:
     ended = cli("rank", "-", stdin=b'{"candidates": ["a", "b"]}\n{"candidates": ["c"]}\n')
     assert ended.code == 0

@@ -88,19 +88,24 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
 
 
 def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
-    """A group a line: ``{"context": …, "candidates": […]}``.
+    """A group a line: ``{"context": …, "candidates": […]}``. What other fields there are is said once.
 
     Raises:
         LmscoreError: as `texts_from_file`, or a line is no such object.
     """
-    empty = True
+    empty, said = True, False
     for number, line in _lines(path):
         where = f"{name_of(path)}, line {number}"
         if not line.strip():
             log.warning("%s is blank: skipped", where)
             continue
         empty = False
-        context, candidates = _group(line, where)
+        context, candidates, others = _group(line, where)
+        if others and not said:
+            said = True
+            named = json.dumps(others[0]) + (f" (and {len(others) - 1} more)" if len(others) > 1 else "")
+            warning = '%s: %s is not read, only "context" and "candidates"; lmscore batch keeps all fields'
+            log.warning(warning, where, named)
         yield tuple(
             Text(join + candidate, context, f"{where}, candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
@@ -109,7 +114,8 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
         raise LmscoreError(f'{name_of(path)} has no groups; write {{"context": …, "candidates": […]}} on each line')
 
 
-def _group(line: str, where: str) -> tuple[str | None, list[str]]:
+def _group(line: str, where: str) -> tuple[str | None, list[str], list[str]]:
+    """A line's context and candidates, and the names of its other fields."""
     try:
         group: Any = json.loads(line)
     except json.JSONDecodeError as err:
@@ -126,7 +132,7 @@ def _group(line: str, where: str) -> tuple[str | None, list[str]]:
     for index, candidate in enumerate(candidates, 1):
         if not isinstance(candidate, str):
             raise LmscoreError(f"{where}, candidate {index}: not a string; put quotes around it")
-    return context, candidates
+    return context, candidates, [name for name in group if name not in ("context", "candidates")]
 
 
 def name_of(path: str) -> str:
