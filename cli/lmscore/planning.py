@@ -184,7 +184,7 @@ def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:
     """
     tree, path = Tree(), list[int]()
     before: Sequence[int] = ()
-    alike = _num_alike([window.ids for window in planned])  # else compared again with each step of the sort
+    alike = _num_alike(planned)  # else compared again with each step of the sort
     for index in sorted(range(len(planned)), key=lambda i: planned[i].ids[alike:]):
         window = planned[index]
         shared = num_shared(before, window.ids[:-1], alike)
@@ -251,9 +251,10 @@ def num_shared(one: Sequence[object], other: Sequence[object], known: int = 0) -
     return low
 
 
-def _num_alike(sequences: Sequence[tuple[int, ...]]) -> int:
-    """How many items all of some sequences begin with together."""
-    return num_shared(min(sequences, default=()), max(sequences, default=()))
+def _num_alike(planned: Sequence[Window]) -> int:
+    """How many ids all windows begin with together."""
+    ids = [window.ids for window in planned]
+    return num_shared(min(ids, default=()), max(ids, default=()))
 
 
 def batches(planned: Sequence[Window], budget: int, share: bool) -> Iterator[Batch]:
@@ -284,5 +285,5 @@ WORTH_SHARING = 8
 def _stem(planned: Sequence[Window]) -> tuple[int, ...]:
     """The ids that begin every window and that none of them scores from or after."""
     room = min(window.first for window in planned) - 1
-    shared = min(_num_alike([window.ids for window in planned]), room)
+    shared = min(_num_alike(planned), room)
     return planned[0].ids[:shared] if shared >= WORTH_SHARING else ()

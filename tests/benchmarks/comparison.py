@@ -247,7 +247,7 @@ def _job(name: str, work: Work, requests: Sequence[Request], setting: Setting, s
         "batch_size": size,
         "ranked": work.ranked,
         "warm": setting.device != "cpu" or work.sample is not None,
-        "requests": [{"text": of.text, "context": of.context, "ids": of.ids} for of in requests],
+        "requests": [{"text": one.text, "context": one.context, "ids": one.ids} for one in requests],
     }
 
 
