@@ -365,37 +365,22 @@ class Scorer:
         Tokens that a text begins with as the one before it does are read once, and not counted. What begins alike stays
         together for up to five times as many, and candidates until they have many times their context.
         """
-        tokens, more, held, block = 0, 0, 0, list[_Prepared]()
-        last: _Prepared | None = None  # or, where pmi asks for texts once more without their context, the last with one
-        last_ids = tuple[int, ...]()
+        tokens, held, block = 0, 0, list[_Prepared]()
         try:
-            for prepared in source:
-                text, tokenized = prepared.text, prepared.tokenized
-                shared, ids = 0, tokenized.ids
-                same_context = last is not None and tokenized.context == last.tokenized.context
-                once_more = last is not None and last.text.context and not text.context
-                if last is not None and not once_more:
-                    shared = planning.num_shared(last_ids, ids, len(tokenized.context) if same_context else 0)
-                    if text.context and text.context == last.text.context:
-                        # They are ranked when all of them are scored, so the first of them need not come soon.
-                        shared = min(shared, len(tokenized.context))
-                        more = planning.WORTH_REREADING * shared
-                    elif ahead > FIRST_LOOK_AHEAD:
-                        more = planning.more_together(shared, ahead)
-                    else:
-                        shared = more = 0  # the first score is to come soon
+            for prepared, shared, in_group in _likened(source):
+                if in_group:  # ranked when all of them are scored, so the first of them need not come soon
+                    more = planning.WORTH_REREADING * in_group
+                elif ahead > FIRST_LOOK_AHEAD:
+                    more = planning.more_together(shared, ahead)
+                else:
+                    shared = more = 0  # the first score is to come soon
                 if tokens >= ahead + more or held > MOST_HELD:
                     yield block
                     ahead = min(4 * ahead, self.look_ahead)
-                    tokens, more, held, block, shared = 0, 0, 0, [], 0
-                if last is not None and same_context:
-                    # Keep those ids, and not their likes as well.
-                    prepared = _Prepared(text, replace(tokenized, context=last.tokenized.context))
-                if not once_more:
-                    last, last_ids = prepared, ids
+                    tokens, held, block, shared = 0, 0, [], 0
                 block.append(prepared)
-                tokens += max(len(ids) - shared, 1)
-                held += len(ids)
+                tokens += max(len(prepared.tokenized) - shared, 1)
+                held += len(prepared.tokenized)
         except LmscoreError:
             if block:
                 yield block  # first what came before it
@@ -512,6 +497,30 @@ class Scorer:
     def _openers(self) -> frozenset[int]:
         """Those tokens that begin a word, of the ones that the model knows."""
         return frozenset(id for id in self._tokenizer.openers if id < self._network.vocabulary)
+
+
+def _likened(source: Iterable[_Prepared]) -> Iterator[tuple[_Prepared, int, int]]:
+    """Texts, each with how many tokens it begins with as the one before it, and how many of its group's context.
+
+    Where pmi asks for candidates once more without their context, they begin with none, but stay in their group.
+    """
+    last: _Prepared | None = None  # where candidates come once more, the last that has its context
+    last_ids, in_group = tuple[int, ...](), 0
+    for prepared in source:
+        text, tokenized = prepared.text, prepared.tokenized
+        if last is not None and last.text.context and not text.context:
+            yield prepared, 0, in_group
+            continue
+        shared, in_group, ids = 0, 0, tokenized.ids
+        if last is not None:
+            same = tokenized.context == last.tokenized.context
+            shared = planning.num_shared(last_ids, ids, len(tokenized.context) if same else 0)
+            if text.context and text.context == last.text.context:
+                shared = in_group = min(shared, len(tokenized.context))
+            if same:  # keep those ids, and not their likes as well
+                prepared = _Prepared(text, replace(tokenized, context=last.tokenized.context))
+        last, last_ids = prepared, ids
+        yield prepared, shared, in_group
 
 
 def _later(items: Iterable[T], count: int) -> Iterator[T]:

@@ -94,6 +94,9 @@ class Tokenized:
     context: tuple[int, ...]
     pieces: Pieces
 
+    def __len__(self) -> int:
+        return len(self.context) + len(self.pieces)
+
     @property
     def ids(self) -> tuple[int, ...]:
         return (*self.context, *self.pieces.ids)
