@@ -389,6 +389,23 @@ def test_what_begins_alike_is_read_a_little_ahead_only_at_first(llama: Scorer, c
     assert len(read) < 100
 
 
+def test_a_group_s_context_keeps_no_others_together(llama: Scorer) -> None:
+    """Texts that come after it without one are a stream like any other."""
+
+    def most_ahead(texts: list[Text]) -> int:
+        def source() -> Iterator[Text]:
+            for text in texts:
+                read.append(text)
+                yield text
+
+        read = list[Text]()
+        return max(len(read) - given for given, _ in enumerate(llama.scores(source())))
+
+    [context] = models.passages(4, [300])
+    lines = [Text(f"The {i}th line of a slow stream.") for i in range(1_000)]
+    assert most_ahead([Text(" yes", context), Text(" no", context), *lines]) < 1.1 * most_ahead(lines)
+
+
 def test_progress_is_never_a_part_of_nothing(scorer_of: Callable[[str], Scorer]) -> None:
     """Not even where the first text is none."""
     heard = list[tuple[int, int]]()

@@ -502,20 +502,24 @@ class Scorer:
 def _likened(source: Iterable[_Prepared]) -> Iterator[tuple[_Prepared, int, int]]:
     """Texts, each with how many tokens it begins with as the one before it, and how many of its group's context.
 
-    Where pmi asks for candidates once more without their context, they begin with none, but stay in their group.
+    As many texts without a context as a group has may be its candidates once more, for pmi: they begin with none of
+    it, but stay in their group, and what follows is compared with the last of them that had it.
     """
-    last: _Prepared | None = None  # where candidates come once more, the last that has its context
-    last_ids, in_group = tuple[int, ...](), 0
+    last: _Prepared | None = None
+    last_ids, in_group, once_more = tuple[int, ...](), 0, 0
     for prepared in source:
         text, tokenized = prepared.text, prepared.tokenized
-        if last is not None and last.text.context and not text.context:
+        if once_more and not text.context:
+            once_more -= 1
             yield prepared, 0, in_group
             continue
         shared, in_group, ids = 0, 0, tokenized.ids
+        goes_on = last is not None and bool(text.context) and text.context == last.text.context
+        once_more = once_more + 1 if goes_on else int(bool(text.context))
         if last is not None:
             same = tokenized.context == last.tokenized.context
             shared = planning.num_shared(last_ids, ids, len(tokenized.context) if same else 0)
-            if text.context and text.context == last.text.context:
+            if goes_on:
                 shared = in_group = min(shared, len(tokenized.context))
             if same:  # keep those ids, and not their likes as well
                 prepared = _Prepared(text, replace(tokenized, context=last.tokenized.context))
