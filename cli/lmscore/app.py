@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
 
@@ -140,16 +139,7 @@ def score(
     terminal.listen(quiet, verbose)
     source = _begun(_spaced(_texts(texts or [], file, whole, context)))
     with files.output(output, file or files.STDIN) as stream, _besides(output, file, svg=svg, html=html) as besides:
-        scorer = _open(
-            quiet,
-            model=model,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            dtype=dtype.value,
-            device=device.value,
-            bos=bos,
-            threads=threads,
-        )
+        scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
             show.scores(scores, stream, style, besides)
@@ -203,16 +193,7 @@ def rank(
     terminal.listen(quiet, verbose)
     groups = _hinted(_begun(_groups(file, input_format, context, join)))
     with files.output(output, file or files.STDIN) as stream, _besides(output, file, svg=svg, html=html) as besides:
-        scorer = _open(
-            quiet,
-            model=model,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            dtype=dtype.value,
-            device=device.value,
-            bos=bos,
-            threads=threads,
-        )
+        scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
             rankings = scorer.rankings(groups, by.value, reading, tick=show.ticks(pace))
             show.rankings(_timed(rankings, _tokens_of), stream, style, besides)
@@ -263,9 +244,8 @@ def diff(
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
     source = list(_spaced(_compared(texts or [], models, context)))
     with files.output(output, files.STDIN) as stream, _besides(output, files.STDIN, svg=svg, html=html) as besides:
-        chosen = dict(revision=revision, trust_remote_code=trust_remote_code, dtype=dtype.value, bos=bos)
-        opened = partial(_open, quiet, device=device.value, threads=threads, **chosen)
-        first, second = _scored_by(models, source, reading, opened, quiet)
+        opened = (_open(quiet, name, revision, trust_remote_code, dtype, device, threads, bos) for name in models)
+        first, second = _scored_by(opened, source, reading, quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
         show.comparison(compare(first, second), stream, style, besides)
 
@@ -347,16 +327,7 @@ def batch(
     if hint := next(filter(None, map(hints.of_text, todo.first.texts)), None):
         log.warning("%s; --join ' ' puts one there", hint)
     with files.output(None) as stream:
-        scorer = _open(
-            quiet,
-            model=model,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            dtype=dtype.value,
-            device=device.value,
-            bos=bos,
-            threads=threads,
-        )
+        scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by.value)
         with terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
@@ -486,12 +457,36 @@ def _job(
     """What to do with each record.
 
     Raises:
-        typer.BadParameter: it cannot be done, or would do nothing.
+        typer.BadParameter: it contradicts itself, would do nothing, or names a column that there is not.
     """
     from .batch import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
     tokens, words = lists
     extras = tuple(name for name in ("rank", "entropy", "top") if getattr(reading, name))
+    _check_job(roles, extras, by, bos, tokens, words, rows)
+    answered = roles.gold is not None or roles.first_is_gold
+    weigh_pmi = by == "pmi" or (roles.context is not None and (answered or "pmi_logprobs" in (chosen or "")))
+    known = dict(RANK_COLUMNS if roles.candidates else SCORE_COLUMNS)
+    for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
+        if not there:
+            known.pop(name, None)
+    all_known = list(known) if rows == "record" else []
+    names = all_known if chosen is None else [name.strip() for name in chosen.split(",")]
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
+    added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
+    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras, rows)
+
+
+def _check_job(
+    roles: "Roles", extras: Sequence[str], by: Measure, bos: str | None, tokens: bool, words: bool, rows: "Rows"
+) -> None:
+    """See that what is asked of a job goes together.
+
+    Raises:
+        typer.BadParameter: it contradicts itself, or would do nothing.
+    """
     if extras and not (tokens or (rows == "token" and "top" not in extras)):
         instead = "give --tokens too" if rows == "record" else "choose --rows token"
         if rows != "record" and "top" in extras:
@@ -511,19 +506,6 @@ def _job(
         raise typer.BadParameter(
             f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too"
         )
-    answered = roles.gold is not None or roles.first_is_gold
-    weigh_pmi = by == "pmi" or (roles.context is not None and (answered or "pmi_logprobs" in (chosen or "")))
-    known = dict(RANK_COLUMNS if roles.candidates else SCORE_COLUMNS)
-    for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
-        if not there:
-            known.pop(name, None)
-    all_known = list(known) if rows == "record" else []
-    names = all_known if chosen is None else [name.strip() for name in chosen.split(",")]
-    for name in names:
-        if name not in known:
-            raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
-    added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
-    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras, rows)
 
 
 def _texts(texts: list[str], file: str | None, whole: bool, context: str | None) -> Iterator[Text]:
@@ -613,12 +595,9 @@ def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
         yield group
 
 
-def _scored_by(
-    models: Sequence[str], texts: Sequence[Text], reading: Reading, opened: "Callable[..., Scorer]", quiet: bool
-) -> Iterator[Score]:
+def _scored_by(scorers: Iterator["Scorer"], texts: Sequence[Text], reading: Reading, quiet: bool) -> Iterator[Score]:
     """Score the texts under each model in turn; each is let go of before the next is loaded."""
-    for name in models:
-        scorer = opened(model=name)
+    for scorer in scorers:
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(texts, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
             # A score's tokens are made when they are looked at, and hold on to the model until then.
@@ -626,17 +605,35 @@ def _scored_by(
         del scorer
 
 
-def _open(quiet: bool, **chosen: Any) -> "Scorer":
-    """Open the model that was chosen (`open_scorer` names the choices), and say how long that took."""
+def _open(
+    quiet: bool,
+    model: str,
+    revision: str | None,
+    trust_remote_code: bool,
+    dtype: opt.DType,
+    device: opt.Device,
+    threads: int | None,
+    bos: str | None,
+) -> "Scorer":
+    """Open the model that was chosen, and say how long that took."""
     began = time.perf_counter()
-    if chosen["threads"] is not None:  # the tokenizer's, unless something else was decided on for them
-        os.environ.setdefault("RAYON_NUM_THREADS", str(chosen["threads"]))
+    if threads is not None:  # the tokenizer's, unless something else was decided on for them
+        os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     gc.disable()  # what is loaded here lives as long as this process: no use in searching it for garbage, ever again
     try:
         with terminal.progress(quiet) as report:
             from .scorer import open_scorer
 
-            scorer = open_scorer(**chosen, report=report)
+            scorer = open_scorer(
+                model,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                dtype=dtype.value,
+                device=device.value,
+                threads=threads,
+                bos=bos,
+                report=report,
+            )
     finally:
         gc.freeze()
         gc.enable()
