@@ -570,6 +570,24 @@ def test_an_answer_that_is_none(cli: Cli, tmp_path: Path, sober: Path) -> None:
     )
 
 
+def test_an_answer_that_reads_minus_one(cli: Cli, tmp_path: Path, sober: Path) -> None:
+    groups = [{"c": ["-1", "b"], "label": "-1"}, {"c": ["a", "b"], "label": "-1"}]
+    words = ("--candidates-column", "c", "--gold-column", "label", "-m", sober, "-q", "--columns", "correct")
+    ended = cli("batch", jsonl(tmp_path / "in.jsonl", groups), "-o", tmp_path / "o.jsonl", *words)
+    assert ended.code == 0, ended.err
+    told, untold = (record["correct"] for record in read(tmp_path / "o.jsonl"))
+    assert told is not None, "a candidate of that text is the answer"
+    assert untold is None, "nobody says"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
+def test_a_summary_of_a_file_whose_name_is_no_unicode(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    source, told = tmp_path / "in\udcff.jsonl", tmp_path / "summary.json"
+    source.write_bytes(lines.read_bytes())
+    assert cli("batch", source, "-o", tmp_path / "out.jsonl", "-q", "--summary", told).code == 0
+    assert json.loads(told.read_text())
+
+
 def test_what_comes_by_standard_input_goes_on_too(
     cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

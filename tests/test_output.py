@@ -223,6 +223,14 @@ def test_join_stands_between_context_and_candidates(cli: Cli) -> None:
     assert joined == spelled
 
 
+def test_join_stands_nowhere_without_a_context(cli: Cli) -> None:
+    joined = cli("rank", "-", "--json", "--input-format", "jsonl", "--join", " ", stdin=b'{"candidates": ["a", "b"]}')
+    alone = cli("rank", "-", "--json", "--input-format", "jsonl", stdin=b'{"candidates": ["a", "b"]}')
+    assert objects(joined.out) == objects(alone.out)
+    refused = cli("rank", "-", "--join", " ", stdin=b"a\nb\n")
+    assert (refused.code, refused.err.startswith("error: --join needs a context; give --context too")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("context", "candidate", "hinted"),
     [

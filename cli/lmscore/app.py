@@ -563,10 +563,12 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     """The groups of candidates in a file.
 
     Raises:
-        typer.BadParameter: a context for groups that bring their own.
+        typer.BadParameter: a context for groups that bring their own, or something to join to none.
     """
     by_name = opt.InputFormat.jsonl if files.is_jsonl(file) else opt.InputFormat.lines
     if (form or by_name) is opt.InputFormat.lines:
+        if join and not context:
+            raise typer.BadParameter("--join needs a context; give --context too")
         return files.groups_from_lines(file, context, join)
     if context is not None:
         raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')

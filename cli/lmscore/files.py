@@ -107,7 +107,7 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
             warning = '%s: %s is not read, only "context" and "candidates"; lmscore batch keeps all fields'
             log.warning(warning, where, named)
         yield tuple(
-            Text(join + candidate, context, f"{where}, candidate {index + 1}", index)
+            Text((join if context else "") + candidate, context, f"{where}, candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         )
     if empty:
@@ -209,7 +209,7 @@ class Sink:
         self._stream = stream
         self._name = name
         if isinstance(stream, io.TextIOWrapper):  # a notebook's is none
-            stream.reconfigure(encoding="utf-8", newline="\n")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -160,9 +160,9 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
     if roles.gold is None:
         return None
     value = row.fields.get(roles.gold)
-    if value in (None, "", -1, "-1"):  # nobody says, as in a test set whose answers are kept back
-        return None
     by_text = candidates.index(value) if isinstance(value, str) and value in candidates else None
+    if by_text is None and value in (None, "", -1, "-1"):  # nobody says, as in a test set whose answers are kept back
+        return None
     if isinstance(value, str) and _is_number(value):
         value = float(value)
     if isinstance(value, float) and value.is_integer():  # as pandas writes it, where some are missing

@@ -195,7 +195,7 @@ class Tokenizer:
             pairs = [(text, stems.get(text.context) or _Stem(end=text.context or "")) for text in bunch]
             cuts = self._cuts((stem.end + text.text for text, stem in pairs), reading)
             for text, stem in pairs:
-                _check_unicode(text.context or "", text.origin)
+                _check_unicode(text.context or "", f"the context of {text.origin}")
                 _check_unicode(text.text, text.origin)
                 self._warn_of_symbols(text, text.context == before, reading)
                 before = text.context
