@@ -90,6 +90,11 @@ def test_an_argument_the_shell_could_not_decode_is_refused(cli: Cli, words: list
     assert cli("score", "a", *words).code == 1
 
 
+def test_a_context_the_shell_could_not_decode_is_told_from_its_text(cli: Cli) -> None:
+    said = cli("score", "x", "--context", "a\udcff").error
+    assert said.startswith("the context of text 1 is not valid UTF-8 at byte 1")
+
+
 def test_lone_surrogates_in_json_are_refused_with_their_place(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "groups.jsonl"
     path.write_text('{"candidates": ["fine", "ab\\ud800"]}\n')

@@ -598,7 +598,7 @@ def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
 
 
 def _scored_by(scorers: Iterator["Scorer"], texts: Sequence[Text], reading: Reading, quiet: bool) -> Iterator[Score]:
-    """Score the texts under each model in turn; each is let go of before the next is loaded."""
+    """Score the texts under each model in turn, opened as it is asked for; each is let go of before the next."""
     for scorer in scorers:
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(texts, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)

@@ -106,8 +106,9 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
             named = json.dumps(others[0]) + (f" (and {len(others) - 1} more)" if len(others) > 1 else "")
             warning = '%s: %s is not read, only "context" and "candidates"; lmscore batch keeps all fields'
             log.warning(warning, where, named)
+        between = join if context else ""
         yield tuple(
-            Text((join if context else "") + candidate, context, f"{where}, candidate {index + 1}", index)
+            Text(between + candidate, context, f"{where}, candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         )
     if empty:
