@@ -189,24 +189,6 @@ def test_products_come_in_few_sizes(llama: Scorer, monkeypatch: pytest.MonkeyPat
     assert 4 < len(sizes) <= 4 + linear.CHUNK // attention.BLOCK
 
 
-def test_a_table_is_looked_up_a_stretch_at_a_time(llama: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [Text("Whatever is looked up is looked up once."), Text("zyx"), Text("And zyx, and nobody can tell.")]
-    before = [score.logprobs for score in llama.scores(texts)]
-    network, asked = llama._network, 0
-    assert isinstance(network, Decoder)
-    real = network._table
-
-    def table() -> Tensor:
-        nonlocal asked
-        asked += 1
-        return real()
-
-    monkeypatch.setattr(network, "_table", table)
-    monkeypatch.setattr(decoder, "LOOKED_UP", 2)
-    assert [score.logprobs for score in llama.scores(texts)] == before
-    assert asked > 5
-
-
 @NEEDS_ONEDNN
 def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
     folder_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
@@ -443,7 +425,8 @@ def test_a_long_path_is_looked_at_apart_by_all_that_see_it() -> None:
     def apart(chunk: int) -> list[tuple[list[int], slice]]:
         layout = attention.Layout(chunk, 4, 4, 10, keys=4096, masks=0, beside=0)
         attends(tree, layout)
-        plans = (attention._plan(tree, at.start, at.stop, layout, torch.device("cpu")) for at in layout.chunks(65))
+        planner = attention._Planner(tree, layout, torch.device("cpu"))
+        plans = (planner.plan(at.start, at.stop) for at in layout.chunks(65))
         parts = (part for plan in plans for part in plan.parts if isinstance(part, attention._Behind))
         return [(torch.arange(65)[part.path].tolist(), part.rows) for part in parts]
 
@@ -475,7 +458,7 @@ def test_texts_that_share_nothing_attend_side_by_side() -> None:
     count = len(tree.ids)
     for beside, shapes in ((4096, [(3, 39), (3, 10)]), (2 * 39, [(2, 39), (1, 29), (3, 10)]), (1, None)):
         layout = attention.Layout(count, 1, count, None, keys=4096, masks=0, beside=beside)
-        parts = attention._plan(tree, 0, count, layout, torch.device("cpu")).parts
+        parts = attention._Planner(tree, layout, torch.device("cpu")).plan(0, count).parts
         found = [tuple(part.rows.shape) for part in parts if isinstance(part, attention._Chains)]
         assert found == (shapes or [(1, length - 1) for length in sorted(lengths, reverse=True)])
         attends(tree, layout)

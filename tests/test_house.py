@@ -34,9 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hints": {"records"},
     "files": {"errors", "interrupt", "records"},
     "tables": {"errors", "files"},
-    "journal": {"errors", "interrupt"},
+    "locks": {"errors", "interrupt"},
+    "journal": {"errors", "locks"},
     "roles": {"errors", "records", "tables"},
-    "encoding": {"errors", "tables"},
+    "encoding": {"errors", "files", "tables"},
     "corpus": {"records"},
     "batch": {
         "",
@@ -60,11 +61,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"errors", "planning", "accelerator"},
     "linear": set(),
     "attention": {"accelerator", "linear", "planning"},
-    "decoder": {"accelerator", "attention", "linear", "planning"},
+    "weights": {"errors"},
+    "decoder": {"accelerator", "attention", "linear", "planning", "weights"},
     "pretrained": {"accelerator", "errors", "linear", "planning"},
     "loading": {
         *("accelerator", "catalogue", "conversion", "decoder", "download", "engine", "errors", "planning"),
-        *("pretrained", "tokenization"),
+        *("pretrained", "tokenization", "weights"),
     },
     "scorer": {
         "catalogue",
@@ -95,7 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "views.table",
         "views.words",
     },
-    "download": {"catalogue", "conversion", "errors", "interrupt"},
+    "download": {"catalogue", "conversion", "errors", "interrupt", "locks"},
     "views": set(),
     "views.chart": set(),
     "views.explain": {"records", "views.glyphs", "views.remarks", "views.table"},
@@ -121,7 +123,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "views.table": {
         *("catalogue", "records", "views.glyphs", "views.remarks", "views.scale", "views.columns", "views.units"),
     },
-    "options": {"catalogue", "tables", "views.units"},
+    "options": {"catalogue", "files", "records", "views.units"},
     "terminal": {"download", "interrupt", "views.glyphs", "views.scale"},
 }
 MAY_IMPORT_FOREIGN = {
@@ -138,6 +140,7 @@ MAY_IMPORT_FOREIGN = {
         "attention",
         "decoder",
         "linear",
+        "weights",
         "pretrained",
         "scorer",
         "loading",

@@ -177,9 +177,8 @@ class Attention:
     def __init__(self, tree: Tree, layout: Layout, device: torch.device, dtype: torch.dtype) -> None:
         """Plan it."""
         self._ends = sent(tree.ends, device)
-        self._plans = {
-            chunk.start: _plan(tree, chunk.start, chunk.stop, layout, device) for chunk in layout.chunks(len(tree.ids))
-        }
+        planner = _Planner(tree, layout, device)
+        self._plans = {chunk.start: planner.plan(chunk.start, chunk.stop) for chunk in layout.chunks(len(tree.ids))}
         # What the last rows of a chain see of it. Each chain's mask is a corner of this.
         most = min(max(layout.block, layout.chain), MOST_MASKED)
         longest = max((part.keys.stop - part.keys.start for part in self._masked_chains()), default=most)
@@ -261,29 +260,106 @@ class Attention:
         return mask
 
 
-def _plan(tree: Tree, first: int, end: int, layout: Layout, device: torch.device) -> _Plan:
-    """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that.
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Plans how the rows of a tree attend."""
 
-    A chain that is the only one is left as it is.
-    """
-    in_order = list(_in_order(tree, first, end, layout, device))
-    rest, whole = list[_InOrder](), list[range]()
-    for part in in_order:
-        if isinstance(part, _Chain) and part.is_whole:
-            whole.append(range(part.rows.start - first, part.rows.stop - first))
-        else:
-            rest.append(part)
-    if not layout.beside or len(whole) < 2:
-        return _Plan(in_order)
-    parts, nobody = list[_Part](rest), end - first
-    given = [torch.arange(part.rows.start - first, part.rows.stop - first) for part in rest]
-    for chains in _alike(whole, layout.beside):
-        starts = torch.tensor([[chain.start] for chain in chains])  # [G, 1]
-        stops = torch.tensor([[chain.stop] for chain in chains])
-        rows = starts + torch.arange(len(chains[0]))  # [G, B]
-        given.append(rows.where(rows < stops, nobody).flatten())
-        parts.append(_Chains(sent(rows.where(rows < stops, starts), device)))
-    return _Plan(parts, sent(torch.cat(given).argsort()[:nobody], device))
+    tree: Tree
+    layout: Layout
+    device: torch.device
+
+    def plan(self, first: int, end: int) -> _Plan:
+        """Plan how rows `first` to `end` attend, whole chains of like length side by side where the layout has that.
+
+        A chain that is the only one is left as it is.
+        """
+        in_order = list(self._in_order(first, end))
+        rest, whole = list[_InOrder](), list[range]()
+        for part in in_order:
+            if isinstance(part, _Chain) and part.is_whole:
+                whole.append(range(part.rows.start - first, part.rows.stop - first))
+            else:
+                rest.append(part)
+        if not self.layout.beside or len(whole) < 2:
+            return _Plan(in_order)
+        parts, nobody = list[_Part](rest), end - first
+        given = [torch.arange(part.rows.start - first, part.rows.stop - first) for part in rest]
+        for chains in _alike(whole, self.layout.beside):
+            starts = torch.tensor([[chain.start] for chain in chains])  # [G, 1]
+            stops = torch.tensor([[chain.stop] for chain in chains])
+            rows = starts + torch.arange(len(chains[0]))  # [G, B]
+            given.append(rows.where(rows < stops, nobody).flatten())
+            parts.append(_Chains(sent(rows.where(rows < stops, starts), self.device)))
+        return _Plan(parts, sent(torch.cat(given).argsort()[:nobody], self.device))
+
+    def _in_order(self, first: int, end: int) -> Iterator[_InOrder]:
+        """Cut rows `first` to `end` into parts; a long path that many of them see is looked at apart."""
+        tree, layout = self.tree, self.layout
+        start = row = first
+        while layout.apart is not None and row < end:
+            if tree.depths[row] >= layout.apart and (row == first or tree.parents[row] != row - 1):
+                path, stop = self._long_path(row, end, layout.apart)
+                yield from self._parts(start, row)
+                in_one_piece = path[-1] - path[0] == len(path) - 1
+                keys = slice(path[0], path[-1] + 1) if in_one_piece else sent(path, self.device)
+                yield _Behind(keys, slice(row, stop), list(self._parts(row, stop, len(path))))
+                start = row = stop
+            else:
+                row += 1
+        yield from self._parts(start, end)
+
+    def _long_path(self, row: int, end: int, least: int) -> tuple[list[int], int]:
+        """The first `least` or more of the ids that lead to a row; and where the rows end that see all of them, or
+        `end`.
+
+        The fewer ids, the more rows may see them: as many as make the most of both.
+        """
+        path = self.tree.path(row)
+        stops = [min(self.tree.ends[id], end) for id in path]
+        count = max(range(least, len(path) + 1), key=lambda count: count * (stops[count - 1] - row))
+        return path[:count], stops[count - 1]
+
+    def _parts(self, first: int, end: int, seen: int = 0) -> Iterator[_Chain | _Group]:
+        """Cut rows `first` to `end` into blocks, and put those that look back at about as much side by side.
+
+        A block in which each row leads to the next goes on to a chain's rows, and at most MOST_MASKED if anything
+        stands before it.
+
+        Args:
+            seen: how many ids, the first of all that lead to these rows, are not to be looked at.
+        """
+        tree, layout = self.tree, self.layout
+        waiting: list[list[int]] = []
+        begin = first
+
+        def group(stop: int) -> Iterator[_Group]:
+            if waiting:
+                width = -(-max(map(len, waiting)) // MASK_STEP) * MASK_STEP
+                filled = [keys + [0] * (width - len(keys)) for keys in waiting]
+                yield _Group(slice(begin, stop), sent(filled, self.device))
+
+        stop = first
+        while stop < end:
+            start, stop = stop, min(stop + layout.block, end)
+            path = tree.path(start, seen)
+            leads_on = tree.depths[stop - 1] - tree.depths[start] == stop - 1 - start  # no row is more than one deeper
+            if leads_on and (not path or path[0] + len(path) == start):  # the path stands in one piece, right before
+                last = min(start + (min(layout.chain, MOST_MASKED) if path else layout.chain), end)
+                while stop < last and tree.parents[stop] == stop - 1:
+                    stop += 1
+                yield from group(start)
+                yield _Chain(slice(start, stop), slice(start - len(path), stop))
+                waiting, begin = [], stop
+                continue
+            keys = [*path, *range(start, stop)]
+            blocks = [*waiting, keys]
+            width = max(map(len, blocks))
+            most = min(layout.keys, FILLING * sum(map(len, blocks)))
+            if stop - start < layout.block or width * len(blocks) > most:
+                yield from group(start)
+                waiting, begin, blocks = [], start, [keys]
+            waiting = blocks
+        yield from group(end)
 
 
 def _alike(chains: Sequence[range], most: int) -> Iterator[list[range]]:
@@ -294,77 +370,6 @@ def _alike(chains: Sequence[range], most: int) -> Iterator[list[range]]:
         taken = [chain for chain in left[: max(most // width, 1)] if FILLING * len(chain) >= width]
         left = left[len(taken) :]
         yield taken
-
-
-def _in_order(tree: Tree, first: int, end: int, layout: Layout, device: torch.device) -> Iterator[_InOrder]:
-    """Cut rows `first` to `end` into parts; a long path that many of them see is looked at apart."""
-    start = row = first
-    while layout.apart is not None and row < end:
-        if tree.depths[row] >= layout.apart and (row == first or tree.parents[row] != row - 1):
-            path, stop = _long_path(tree, row, end, layout.apart)
-            yield from _parts(tree, start, row, 0, layout, device)
-            in_one_piece = path[-1] - path[0] == len(path) - 1
-            keys = slice(path[0], path[-1] + 1) if in_one_piece else sent(path, device)
-            yield _Behind(keys, slice(row, stop), list(_parts(tree, row, stop, len(path), layout, device)))
-            start = row = stop
-        else:
-            row += 1
-    yield from _parts(tree, start, end, 0, layout, device)
-
-
-def _long_path(tree: Tree, row: int, end: int, least: int) -> tuple[list[int], int]:
-    """The first `least` or more of the ids that lead to a row, and where the rows end that see all of them, or `end`.
-
-    The fewer ids, the more rows may see them: as many as make the most of both.
-    """
-    path = tree.path(row)
-    stops = [min(tree.ends[id], end) for id in path]
-    count = max(range(least, len(path) + 1), key=lambda count: count * (stops[count - 1] - row))
-    return path[:count], stops[count - 1]
-
-
-def _parts(
-    tree: Tree, first: int, end: int, seen: int, layout: Layout, device: torch.device
-) -> Iterator[_Chain | _Group]:
-    """Cut rows `first` to `end` into blocks, and put those that look back at about as much side by side.
-
-    A block in which each row leads to the next goes on to a chain's rows, and at most MOST_MASKED if anything stands
-    before it.
-
-    Args:
-        seen: how many ids, the first of all that lead to these rows, are not to be looked at.
-    """
-    waiting: list[list[int]] = []
-    begin = first
-
-    def group(stop: int) -> Iterator[_Group]:
-        if waiting:
-            width = -(-max(map(len, waiting)) // MASK_STEP) * MASK_STEP
-            filled = [keys + [0] * (width - len(keys)) for keys in waiting]
-            yield _Group(slice(begin, stop), sent(filled, device))
-
-    stop = first
-    while stop < end:
-        start, stop = stop, min(stop + layout.block, end)
-        path = tree.path(start, seen)
-        leads_on = tree.depths[stop - 1] - tree.depths[start] == stop - 1 - start  # no row is more than one deeper
-        if leads_on and (not path or path[0] + len(path) == start):  # the path stands in one piece, right before
-            last = min(start + (min(layout.chain, MOST_MASKED) if path else layout.chain), end)
-            while stop < last and tree.parents[stop] == stop - 1:
-                stop += 1
-            yield from group(start)
-            yield _Chain(slice(start, stop), slice(start - len(path), stop))
-            waiting, begin = [], stop
-            continue
-        keys = [*path, *range(start, stop)]
-        blocks = [*waiting, keys]
-        width = max(map(len, blocks))
-        most = min(layout.keys, FILLING * sum(map(len, blocks)))
-        if stop - start < layout.block or width * len(blocks) > most:
-            yield from group(start)
-            waiting, begin, blocks = [], start, [keys]
-        waiting = blocks
-    yield from group(end)
 
 
 def _gathered(rows: Tensor, places: slice | Tensor) -> Tensor:

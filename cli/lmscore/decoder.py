@@ -13,7 +13,7 @@ positions); Zhang and Sennrich 2019, "Root Mean Square Layer Normalization"; Sha
 Transformer".
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from .accelerator import most_rows, sent
 from .attention import BLOCK, Attention, laid_out
 from .linear import FEWEST_ROWS, Linear
 from .planning import Tree, Window, trees
+from .weights import Stored, mapped
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 EMBEDDINGS = "model.embed_tokens.weight"
@@ -44,10 +45,6 @@ oneDNN adds up a whole row of products one after the other. Where one of them is
 as it is at a start symbol (see `linear.FEWEST_ROWS`), all that come behind it lose digits: on the default model 1.2e-4
 nats at a text's first token, and a third of that with sums of half the length.
 """
-
-LOOKED_UP = 256
-"""Rows of a mapped table that are looked up together: its pages stay in memory as long as their mapping, and sixteen of
-them come with a row that stands far from the others."""
 
 WORTH_PACKING = 2048
 """Rows, of one tree or of several, from which on it pays to lay the weights out anew: a third of a second for the
@@ -90,7 +87,7 @@ class Decoder:
         config: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         frequencies: Tensor | None = None,
-        table: Callable[[], Tensor] | None = None,
+        table: Stored | None = None,
     ) -> None:
         """Take the weights as they are; they are not copied until it pays to pack them.
 
@@ -98,10 +95,10 @@ class Decoder:
             config: as `config.json` has it, with ``rope_parameters``.
             weights: by the names that transformers gives them.
             frequencies: [D / 2], radians by which a position turns each pair; None computes the plain ones.
-            table: gives the embeddings [V, H], mapped anew whenever it is asked; None takes them from the weights.
+            table: the embeddings [V, H] where they are to stay in their file, and be looked up there.
         """
         embeddings = weights[EMBEDDINGS]  # [V, H]
-        self._table = table or (lambda: embeddings)
+        self._table = table or embeddings
         self.vocabulary: int = embeddings.shape[0]
         self.limit: int = config["max_position_embeddings"]
         self.device, self.dtype = embeddings.device, embeddings.dtype
@@ -115,9 +112,8 @@ class Decoder:
         ]
         self._norm = weights["model.norm.weight"]
         columns = VOCABULARY_BLOCK if self.device.type == "cpu" else self.vocabulary
-        head = weights.get("lm_head.weight")  # [V, H]; None where it is the embeddings
-        firsts = range(0, self.vocabulary, columns)
-        self._head = [Linear.of((self._table() if head is None else head)[first : first + columns]) for first in firsts]
+        head = weights.get("lm_head.weight", self._table)  # [V, H]
+        self._head = [Linear.of(_rows(head, first, columns)) for first in range(0, self.vocabulary, columns)]
         self._rows_read = 0
         self._packed = False
 
@@ -166,11 +162,10 @@ class Decoder:
     def _embedded(self, ids: Sequence[int]) -> Tensor:
         """The embeddings of N ids: [N, H]."""
         places = sent(ids, self.device)
-        if self.device.type != "cpu":
-            return F.embedding(places, self._table())
-        distinct, places = torch.unique(places, return_inverse=True)  # in order: those looked up together stand close
-        found = [F.embedding(some, self._table()) for some in distinct.split(LOOKED_UP)]
-        return torch.cat(found).index_select(0, places)
+        if isinstance(self._table, Tensor):
+            return F.embedding(places, self._table)
+        distinct, places = torch.unique(places, return_inverse=True)
+        return self._table.rows(distinct.tolist()).index_select(0, places)
 
     def _plain_frequencies(self, config: Mapping[str, Any]) -> Tensor:
         theta: float = config["rope_parameters"]["rope_theta"]
@@ -193,6 +188,11 @@ class Decoder:
         for layer in self._layers:
             layer.pack(room)
         self._packed = True
+
+
+def _rows(table: Tensor | Stored, first: int, count: int) -> Tensor:
+    """Rows `first` to `first + count`; of one that lies in a file, mapped by themselves, to go as they are packed."""
+    return mapped([table.part(first, count)])[0] if isinstance(table, Stored) else table[first : first + count]
 
 
 def _full(count: int) -> int:

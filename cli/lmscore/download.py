@@ -16,10 +16,11 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
-from . import interrupt
+from . import interrupt, locks
 from .catalogue import CATALOGUE, Entry, Holding
 from .errors import LmscoreError
 
@@ -85,8 +86,8 @@ def fetch(entry: Entry, report: Report = silent) -> Path:
 
 def _clear(models: Path, made: Iterable[Path] = ()) -> None:
     """Delete what is not whole, and folders made for nothing. Who holds the lock may: nobody else is at work."""
-    for partial in models.glob(".partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+    for unfinished in models.glob(".partial-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     for folder in made:
         with contextlib.suppress(OSError):  # not empty: a model is in it
             folder.rmdir()
@@ -244,35 +245,10 @@ def _check(path: Path, sha256: str, what: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def _locked(report: Report) -> Iterator[None]:
-    """Hold the cache's lock; its file goes when the lock does."""
-    import filelock
-
-    root = cache_root()
-    fresh = not root.exists()
-    path = root / ".lock"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            report("Waiting for another lmscore that is at work in the cache")
-            lock.acquire()
-    except OSError as err:
-        raise LmscoreError(f"cannot write the cache {root} ({err.strerror or err}); set LMSCORE_CACHE") from err
-
-    def leave() -> None:
-        with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
-            path.unlink()
-        lock.release()
-        if fresh:
-            with contextlib.suppress(OSError):  # not empty: a model is in it
-                root.rmdir()
-
-    with interrupt.undone(leave):
-        yield
+def _locked(report: Report) -> contextlib.AbstractContextManager[None]:
+    """Hold the cache's lock."""
+    waiting = partial(report, "Waiting for another lmscore that is at work in the cache")
+    return locks.held(cache_root() / ".lock", waiting, "set LMSCORE_CACHE to another place for the cache")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import interrupt
+from . import locks
 from .errors import LmscoreError
 
 VERSION = 1
@@ -201,28 +201,11 @@ def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
         settle(path.parent)
 
 
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    import filelock
+def _locked(out: Path) -> contextlib.AbstractContextManager[None]:
+    def busy() -> None:
+        raise LmscoreError(f"another lmscore is writing {out}; wait for it, or choose another place with -o")
 
-    path = lock_of(out)
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as err:
-        raise LmscoreError(f"another lmscore is writing {out}; wait for it, or choose another place with -o") from err
-    except OSError as err:
-        raise LmscoreError(f"cannot write beside {out}: {err.strerror or err}; choose another place with -o") from err
-
-    def leave() -> None:
-        if not lock.is_locked:  # it may be called twice, and another run may hold it by then
-            return
-        with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
-            path.unlink()
-        lock.release()
-
-    with interrupt.undone(leave):
-        yield
+    return locks.held(lock_of(out), busy, "choose another place with -o")
 
 
 @contextlib.contextmanager

@@ -8,14 +8,12 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from . import catalogue, decoder, download
+from . import catalogue, decoder, download, weights
 from .accelerator import attention_of_any_shape
 from .conversion import quiet_transformers, read_gguf
 from .engine import Network, memory_errors
@@ -96,45 +94,26 @@ def _network(model: Any) -> Network:
     return fast if close(found, expected) else pretrained
 
 
-def _mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of a file, mapped rather than read.
-
-    What is opened together stays mapped together. So a layer is opened at a time: its pages go as soon as the decoder
-    has packed it, and memory never holds the network twice.
-    """
-    with safe_open(path, framework="pt") as tensors:
-        names = sorted(tensors.keys())
-    for _, layer in groupby(names, key=lambda name: name.split(".")[:3]):
-        with safe_open(path, framework="pt") as tensors:
-            for name in layer:
-                yield name, tensors.get_tensor(name)
-
-
 def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
-    """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look."""
+    """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look.
+
+    A layer's pages go as soon as the decoder has packed it: memory never holds the network twice.
+    """
     from tokenizers import Tokenizer as Backend
 
     dtype = _dtype(choice.dtype)
     path = folder / "model.safetensors"
     _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
-
-    def table() -> torch.Tensor:
-        """The embeddings, mapped anew: the pages of them that are looked at stay in memory as long as their mapping."""
-        with _translated(f"{choice.name}: its copy in the cache has gone while it was in use"):
-            file = safe_open(path, framework="pt")
-        with file as tensors:
-            found: torch.Tensor = tensors.get_tensor(decoder.EMBEDDINGS)
-        return found
-
     with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
-        weights = dict(_mapped(path))
+        stored = weights.stored(path)
+        mapped = dict(weights.by_layer(stored))
     with memory_errors():
-        placed = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
-        as_stored = placed[decoder.EMBEDDINGS] is weights[decoder.EMBEDDINGS]
-        network = decoder.Decoder(config, placed, table=table if as_stored else None)
+        placed = {name: tensor.to(device, dtype) for name, tensor in mapped.items()}
+        as_stored = placed[decoder.EMBEDDINGS] is mapped[decoder.EMBEDDINGS]
+        network = decoder.Decoder(config, placed, table=stored[decoder.EMBEDDINGS] if as_stored else None)
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 

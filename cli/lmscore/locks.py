@@ -1,0 +1,47 @@
+"""A lock file that one process at a time holds, and that goes when it is let go of. Knows not what it guards."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import interrupt
+from .errors import LmscoreError
+
+
+@contextlib.contextmanager
+def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
+    """Hold a lock. Its folder is made where there is none, and goes with it if nothing else has come into it.
+
+    Args:
+        busy: called where another process holds it; if that raises nothing, it is waited for.
+        advice: what to do where nothing can be written.
+
+    Raises:
+        LmscoreError: nothing can be written there.
+    """
+    import filelock
+
+    folder, fresh = path.parent, not path.parent.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            busy()
+            lock.acquire()
+    except OSError as err:
+        raise LmscoreError(f"cannot write into {folder}: {err.strerror or err}; {advice}") from err
+
+    def leave() -> None:
+        if not lock.is_locked:  # it may be called twice, and another process may hold it by then
+            return
+        with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
+            path.unlink()
+        lock.release()
+        if fresh:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+
+    with interrupt.undone(leave):
+        yield

@@ -1,0 +1,106 @@
+"""The tensors of a safetensors file that `conversion` wrote: mapped, so that they cost no memory of their own, or read.
+
+Knows one file, and no model. In it stand eight bytes that say how long the header is; the header, JSON, with each
+tensor's shape and place; and the tensors (https://huggingface.co/docs/safetensors). That library maps all of a file for
+each time that it is opened; here no more of it is mapped than is asked for, lest pages count twice.
+"""
+
+import json
+import math
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import LmscoreError
+
+ITEM = torch.float32.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor of float32 as it lies in a file.
+
+    Attributes:
+        first: the byte of the file that it begins with.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    first: int
+
+    @property
+    def end(self) -> int:
+        """The byte behind its last."""
+        return self.first + ITEM * math.prod(self.shape)
+
+    @property
+    def _row(self) -> int:
+        """Bytes of a row."""
+        return ITEM * math.prod(self.shape[1:])
+
+    def part(self, first: int, count: int) -> "Stored":
+        """Rows `first` to `first + count`, as far as there are any."""
+        count = min(count, self.shape[0] - first)
+        return Stored(self.path, (count, *self.shape[1:]), self.first + first * self._row)
+
+    def rows(self, ids: Sequence[int]) -> Tensor:
+        """Some rows, read: [N, ...]. Were they mapped, with each would come a page of up to two megabytes.
+
+        Raises:
+            LmscoreError: the file has gone, or its end.
+        """
+        found = bytearray(len(ids) * self._row)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for at, id in enumerate(ids):
+                    file.seek(self.first + id * self._row)
+                    if file.readinto(memoryview(found)[at * self._row : (at + 1) * self._row]) != self._row:
+                        raise OSError("it is shorter now")
+        except OSError as err:
+            raise LmscoreError(f"{self.path} went while it was in use ({err.strerror or err}); begin again") from err
+        return torch.frombuffer(found, dtype=torch.float32).view(-1, *self.shape[1:])
+
+
+def stored(path: Path) -> dict[str, Stored]:
+    """The tensors of a file, in the order of their names.
+
+    Raises:
+        OSError, ValueError, KeyError: it cannot be read, or is no such file.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    found = {}
+    for name, told in sorted(header.items()):
+        if told["dtype"] != "F32":
+            raise ValueError(f"{name} is {told['dtype']}")
+        found[name] = Stored(path, tuple(told["shape"]), 8 + length + told["data_offsets"][0])
+    return found
+
+
+def by_layer(tensors: dict[str, Stored]) -> Iterator[tuple[str, Tensor]]:
+    """All tensors, those of a layer mapped together: a layer's pages go once nobody looks at it any more."""
+    for _, names in groupby(tensors, key=lambda name: name.split(".")[:3]):
+        layer = list(names)
+        yield from zip(layer, mapped(tensors[name] for name in layer), strict=True)
+
+
+def mapped(tensors: Iterable[Stored]) -> list[Tensor]:
+    """Tensors that stand together in a file, mapped together: their pages stay as long as one of them is in use."""
+    tensors = list(tensors)
+    first, end = min(one.first for one in tensors), max(one.end for one in tensors)
+    begin = first - first % mmap.ALLOCATIONGRANULARITY
+    with tensors[0].path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), end - begin, access=mmap.ACCESS_COPY, offset=begin)
+    return [
+        torch.frombuffer(pages, dtype=torch.float32, count=math.prod(one.shape), offset=one.first - begin).view(
+            one.shape
+        )
+        for one in tensors
+    ]
