@@ -13,12 +13,12 @@ from . import models
 from .cli import Cli
 
 LINES = {
-    "utf8": (b"fine\nbro\xffken\n", "line 2: not UTF-8 at byte 8 (0xff); convert it first"),
-    "cut": ("fine\n…".encode()[:-1], "line 2: not UTF-8 at byte 5 (0xe2)"),
-    "nul": (b"fine\r\nno\0t\n", "line 2: a NUL at byte 8; this is a binary file"),
+    "utf8": (b"fine\nbro\xffken\n", "line 2: not UTF-8 at its byte 3 (0xff); convert it first"),
+    "cut": ("fine\n…".encode()[:-1], "line 2: not UTF-8 at its byte 0 (0xe2)"),
+    "nul": (b"fine\r\nno\0t\n", "line 2: a NUL at its byte 2: a binary file"),
     "utf16": ("fine\n".encode("utf-16"), "is UTF-16; convert it first, with `iconv -f UTF-16 -t UTF-8`"),
-    "utf16-unmarked": ("fine\n".encode("utf-16-le"), "line 1: a NUL at byte 1"),
-    "after-bom": (b"\xef\xbb\xbfok\n\xff", "line 2: not UTF-8 at byte 6"),
+    "utf16-unmarked": ("fine\n".encode("utf-16-le"), "line 1: a NUL at its byte 1"),
+    "after-bom": (b"\xef\xbb\xbfok\n\xff", "line 2: not UTF-8 at its byte 0"),
 }
 """What may be wrong with the bytes of a file, for score and rank alike."""
 
@@ -64,7 +64,7 @@ def test_an_empty_text_has_an_end_symbol(cli: Cli) -> None:
 def test_what_stands_before_a_bad_line_is_still_given(cli: Cli) -> None:
     ended = cli("score", "--json", "--no-tokens", stdin=b"one\ntwo\n\xff\n")
     assert (ended.code, [json.loads(line)["text"] for line in ended.out.splitlines()]) == (1, ["one", "two"])
-    assert ended.err.startswith("error: stdin, line 3: not UTF-8 at byte 8")
+    assert ended.err.startswith("error: stdin, line 3: not UTF-8 at its byte 0")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(cli: Cli) -> None:
@@ -98,7 +98,7 @@ def test_a_context_the_shell_could_not_decode_is_told_from_its_text(cli: Cli) ->
 def test_lone_surrogates_in_json_are_refused_with_their_place(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "groups.jsonl"
     path.write_text('{"candidates": ["fine", "ab\\ud800"]}\n')
-    assert cli("rank", path).error.startswith(f"{path}, line 1, candidate 2 is not valid UTF-8 at byte 2")
+    assert cli("rank", path).error.startswith(f"{path}, line 1: half a surrogate pair, which is no char")
 
 
 def test_blank_candidates_are_skipped_and_said(cli: Cli) -> None:
@@ -134,9 +134,10 @@ def test_the_same_candidate_twice_is_a_tie_and_said(cli: Cli) -> None:
 
 
 GROUPS = {
-    "broken": ('{"candidates": ["a"', "not JSON (Expecting ',' delimiter at column 20); write one object a line"),
+    "broken": ('{"candidates": ["a"', "not JSON (Expecting ',' delimiter at column 20); write {"),
     "list": ('["a"]', 'not an object; write {"context": …, "candidates": […]}'),
     "number": ("7", "not an object"),
+    "twice": ('{"candidates": ["a"], "candidates": ["b"]}', '"candidates" stands there twice; write {'),
     "deep": ("[" * 100_000, "JSON that Python does not read"),
     "digits": (f'{{"candidates": {"9" * 5000}}}', "JSON that Python does not read"),
     "context": ('{"context": 3, "candidates": ["a"]}', '"context" is not a string; leave it out for none'),
@@ -199,6 +200,11 @@ USAGE = {
     "format": ["score", "a", "--json", "--format", "csv"],
     "context-for-groups": ["rank", "g.jsonl", "--context", "a"],
     "no-name": ["models", "pull"],
+    "too-many-threads": ["score", "a", "--threads", "9999999"],
+    "output-parquet": ["score", "a", "-o", "a.parquet"],
+    "output-packed": ["rank", "-", "-o", "a.csv.gz"],
+    "output-packed-format": ["rank", "-", "-o", "a.zst", "--json"],
+    "no-tokens": ["score", "a", "--no-tokens", "--rank"],
 }
 
 
@@ -217,9 +223,9 @@ def test_an_unknown_model_is_one_line(cli: Cli) -> None:
     assert cli("score", "a", "--model", "./nowhere").error.startswith("there is no model at ./nowhere; give a folder")
 
 
-@pytest.mark.parametrize("bos", ["no-such-token-anywhere", "640000"])
+@pytest.mark.parametrize("bos", ["no-such-token-anywhere", "640000", "9" * 5000])
 def test_an_unknown_start_symbol_is_one_line(cli: Cli, bos: str) -> None:
-    assert bos in cli("score", "a", "--bos", bos).error
+    assert bos[:10] in cli("score", "a", "--bos", bos).error
     assert "--bos" in cli("score", "a", "--bos", bos).error
 
 
@@ -229,9 +235,8 @@ def test_without_a_start_symbol_the_first_token_is_unscored(cli: Cli) -> None:
 
 
 def test_a_lone_candidate_token_without_a_condition_cannot_be_ranked(cli: Cli) -> None:
-    error = cli("rank", "-", "--bos", "none", "--quiet", stdin=b"a\nb\n").error
-    assert "candidate 1 has no scored token" in error
-    assert "--context" in error
+    error = cli("rank", "-", "--bos", "none", "--quiet", stdin=b"ab\nb\n").error
+    assert error.startswith("stdin, line 2 has no scored token, since nothing stands before its only one; give a cont")
 
 
 def test_pmi_needs_a_context(cli: Cli) -> None:
@@ -353,3 +358,26 @@ def test_a_space_that_seems_to_be_missing_after_a_context_is_said_once(cli: Cli)
     assert ended.err.count('line 1: no space stands between the context and this ("catsat")') == 1
     assert ended.err.count("no space") == 1
     assert "no space" not in cli("score", " sat", "--context", "The cat").err
+
+
+@pytest.mark.parametrize(
+    ("context", "text", "said"),
+    [("The cat ", " sat", True), ("The cat", "  sat", True), ("Yes:\n", "  sat", False), ("The cat   ", " sat", False)],
+)
+def test_a_space_too_many_after_a_context_is_said(cli: Cli, context: str, text: str, said: bool) -> None:
+    told = "text 1: two spaces stand between the context and this; leave one out, if one is meant"
+    assert (told in cli("score", text, "--context", context).err) == said
+
+
+def test_several_files_are_read_in_turn(cli: Cli, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("a\nb")
+    second.write_text("c\n")
+    read = ["--file", first, "--file", second]
+    assert [json.loads(line)["text"] for line in cli("score", *read, "--json").out.splitlines()] == ["a", "b", "c"]
+    assert [json.loads(line)["text"] for line in cli("score", *read, "--whole", "--json").out.splitlines()] == [
+        "a\nb",
+        "c\n",
+    ]
+    assert "is being read" in cli("score", *read, "-o", second).error
+    assert second.read_text() == "c\n"

@@ -327,7 +327,7 @@ def test_two_runs_on_one_output(cli: Cli, lines: Path, tmp_path: Path) -> None:
 BAD = [
     ("in.jsonl", b'{"text": "a"}\n{"text": \n', "in.jsonl, line 2: not JSON"),
     ("in.jsonl", b'{"text": "a"}\n["b"]\n', "in.jsonl, line 2: not an object"),
-    ("in.jsonl", b'{"text": "a", "text": "b"}\n', "two columns are called 'text'"),
+    ("in.jsonl", b'{"text": "a", "text": "b"}\n', 'line 1: "text" stands there twice'),
     ("in.jsonl", b'{"text": "a"}\n{"text": 7}\n', 'in.jsonl, line 2: column "text" is 7, not a string'),
     ("in.jsonl", b'{"text": "a"}\n{"tex": "b"}\n', 'in.jsonl, line 2: there is no column "text"'),
     ("in.jsonl", b'{"text": "a"}\n{"text": ""}\n', "in.jsonl, line 2 is empty, so there is nothing to score"),
@@ -392,6 +392,7 @@ DAMAGED = [
         "score another column, name it with --text-column",
     ),
     ("in.jsonl", b'{"a": "x", "b": "y"}\n', "name what to score with --text-column; the columns are a, b"),
+    ("in.csv", b"a;b\nx;y\n", 'name what to score with --text-column; there is "a;b", as if ";" parted columns'),
     ("in.jsonl", b'{"text": "x", "total_logprob": 1}\n', 'a column "total_logprob" already'),
 ]
 
@@ -434,6 +435,7 @@ def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: s
         ["--group-column", "a"],
         ["--shard", "3/2"],
         ["--shard", "x"],
+        ["--shard", f"1/{'9' * 5000}"],
         ["--columns", "no"],
         ["--columns", "correct", "--candidates-column", "text"],
         ["--columns", "pmi_logprobs", "--candidates-column", "text"],
@@ -443,11 +445,26 @@ def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: s
         ["--candidates-column", "text", "--by", "pmi"],
         ["--candidates-column", "text", "--context-column", "n", "--by", "pmi", "--bos", "none"],
         ["--candidates-column", "text", "--tokens"],
+        ["--candidates-column", "text, text"],
         ["--rank"],
     ],
 )
 def test_contradictions_are_wrong_usage(cli: Cli, lines: Path, tmp_path: Path, words: list[str]) -> None:
     assert cli("batch", lines, "-o", tmp_path / "out.jsonl", *words).code == 2
+
+
+def test_a_column_with_no_name_is_not_there(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    said = cli("batch", lines, "-o", tmp_path / "out.jsonl", "--candidates-column", "").error
+    assert 'there is no column ""' in said
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout here")
+def test_a_summary_to_standard_output_is_there_instead_of_the_table(
+    folder_of: Callable[[str], Path], lines: Path, tmp_path: Path
+) -> None:
+    for place in ("-", "/dev/stdout"):
+        ended = shell(f"lmscore batch '{lines}' -o '{tmp_path}/out.jsonl' -q --summary {place}", folder_of("llama"))
+        assert json.loads(ended.stdout)["records"], ended
 
 
 def test_shards_joined_are_the_whole(cli: Cli, lines: Path, tmp_path: Path) -> None:

@@ -451,7 +451,7 @@ def test_wrong_usage_is_one_line_and_2(cli: Cli, words: list[str], said: str) ->
         (["a", "b", "-m", "./nowhere"], "there is no model at ./nowhere"),
         (["a", "-m", "./nowhere", "-m", "./there"], "there is no model at ./nowhere"),
         (["a", "b", "-o", "/nowhere/x"], "cannot write /nowhere/x"),
-        (["-", "b"], "stdin: not UTF-8 at byte 0"),
+        (["-", "b"], "stdin: not UTF-8 at its byte 0"),
     ],
 )
 def test_bad_input_is_one_line_and_1(cli: Cli, words: list[str], said: str) -> None:

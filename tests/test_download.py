@@ -154,7 +154,7 @@ def test_a_disk_that_fills_while_it_is_written_leaves_nothing(index: Index) -> N
 
 def test_a_cache_that_cannot_be_written_is_one_line(index: Index) -> None:
     index.cache.write_text("a file stands where the cache should be")
-    assert refused(index.entry).startswith(f"cannot write the cache {index.cache} (")
+    assert refused(index.entry).startswith(f"cannot write into {index.cache}: ")
 
 
 @pytest.mark.slow

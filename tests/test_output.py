@@ -177,6 +177,7 @@ def test_a_ranking_as_rows(cli: Cli, tmp_path: Path) -> None:
     [
         ("out.json", "{"),
         ("out.jsonl", "{"),
+        ("out.ndjson", "{"),
         ("OUT.JSON", "{"),
         ("out.csv", "text_index,"),
         ("out.tsv", "text_index\t"),
@@ -246,7 +247,7 @@ def test_join_stands_nowhere_without_a_context(cli: Cli) -> None:
 def test_a_space_that_is_wanted_between_words_is_hinted_at(
     cli: Cli, context: str, candidate: str, hinted: bool
 ) -> None:
-    ended = cli("rank", "-", "--context", context, stdin=f" other\n{candidate}\n".encode())
+    ended = cli("rank", "-", "--context", context, stdin=f"(other)\n{candidate}\n".encode())
     word = f"{context.split()[-1]}{candidate}"
     said = f"stdin, line 2: no space stands between the context and this (\"{word}\"); --join ' ' puts one"
     assert (said in ended.err) == hinted, ended.err

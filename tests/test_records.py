@@ -133,3 +133,5 @@ def test_a_stream_may_be_of_strings_and_one_string_is_no_group(scorer_of: Callab
     assert [score.text for score in scorer.scores(["a b", Text("c")])] == ["a b", "c"]
     with pytest.raises(TypeError, match="sequence of texts"):
         scorer.rank("abc")
+    with pytest.raises(TypeError, match="stream of them"):
+        next(scorer.scores("abc"))

@@ -179,6 +179,21 @@ def test_ctrl_c_while_scoring_leaves_no_half_file(llama: Path, lines: Path, dela
     assert list(lines.parent.iterdir()) == [lines]
 
 
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_ctrl_c_in_a_dataset_says_what_is_kept(llama: Path, tmp_path: Path, quiet: list[str]) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("The quick brown fox.\n" * 50_000)
+    started = process("batch", source, "-o", tmp_path / "out.jsonl", *quiet, model=llama)
+    while not (tmp_path / "out.jsonl.journal").exists() and started.poll() is None:
+        time.sleep(0.01)
+    started.send_signal(signal.SIGINT)
+    said = b"" if quiet else b"stopped: what is done is kept, and the same command goes on from there\n"
+    out, err = started.communicate(timeout=60)
+    assert (started.returncode, out, err[-len(said) :] if said else err) == (130, b"", said)
+
+
 def test_what_must_not_stay_is_undone_however_a_block_ends() -> None:
     undone: list[str] = []
     with interrupt.undone(lambda: undone.append("done")):

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
 
 import typer
 
-from . import __version__, catalogue, download, files, hints, show, terminal
+from . import __version__, catalogue, download, files, hints, interrupt, show, terminal
 from . import options as opt
 from .errors import LmscoreError
-from .records import Measure, Ranking, Reading, Score, Text
+from .records import Measure, OnError, Ranking, Reading, Rows, Score, Text
 
 if TYPE_CHECKING:
-    from .batch import Job, Rows
+    from .batch import Job
     from .roles import Roles
     from .scorer import Scorer
 
@@ -78,20 +78,20 @@ def lmscore(version: opt.VersionOpt = False) -> None:
 @app.command()
 def score(
     texts: opt.TextsArg = None,
-    file: opt.FileOpt = None,
+    file: opt.FilesOpt = None,
     whole: opt.WholeOpt = False,
     context: opt.ContextOpt = None,
     top: opt.TopTokensOpt = 0,
     model: opt.ModelOpt = opt.MODEL,
     revision: opt.RevisionOpt = None,
     trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = opt.DType.auto,
-    device: opt.DeviceOpt = opt.Device.auto,
+    dtype: opt.DTypeOpt = "auto",
+    device: opt.DeviceOpt = "auto",
     threads: opt.ThreadsOpt = None,
     bos: opt.BosOpt = None,
     eos: opt.EosOpt = False,
     parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    boundary: opt.BoundaryOpt = "joint",
     stride: opt.StrideOpt = None,
     json: opt.JsonOpt = False,
     format: opt.FormatOpt = None,
@@ -99,7 +99,7 @@ def score(
     rank: opt.RankOpt = False,
     entropy: opt.EntropyOpt = False,
     words: opt.WordsOpt = False,
-    word_correction: opt.WordCorrectionOpt = opt.Correction.on,
+    word_correction: opt.WordCorrectionOpt = "on",
     unit: opt.UnitOpt = opt.Unit.nats,
     view: opt.ViewOpt = None,
     explain: opt.ExplainOpt = 0,
@@ -126,7 +126,7 @@ def score(
         color=color.wanted,
         extras=extras,
         likeliest=top,
-        view=view or opt.View.table,
+        view=view or "table",
         explain=explain,
     )
     _check(style, view=view, explain=explain, svg=svg)
@@ -134,11 +134,12 @@ def score(
         raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
     rank = style.tokens and (rank or style.format is opt.Format.table)
     wording = _wording(words, word_correction)
-    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
+    reading = Reading(eos, parse_special, boundary, stride, rank, entropy, top, wording)
     reading = show.told_in_full(reading) if explain or html else reading
     terminal.listen(quiet, verbose)
-    source = _begun(_spaced(_texts(texts or [], file, whole, context)))
-    with files.output(output, file or files.STDIN) as stream, _besides(output, file, svg=svg, html=html) as besides:
+    source = _begun(_spaced(_texts(texts or [], file or [], whole, context)))
+    read = file or [files.STDIN]
+    with files.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
@@ -150,19 +151,19 @@ def rank(
     file: opt.CandidatesArg,
     context: opt.ContextOpt = None,
     join: opt.JoinOpt = "",
-    by: opt.ByOpt = opt.Measure.sum,
+    by: opt.ByOpt = "sum",
     top: opt.TopPlacesOpt = None,
     input_format: opt.InputFormatOpt = None,
     model: opt.ModelOpt = opt.MODEL,
     revision: opt.RevisionOpt = None,
     trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = opt.DType.auto,
-    device: opt.DeviceOpt = opt.Device.auto,
+    dtype: opt.DTypeOpt = "auto",
+    device: opt.DeviceOpt = "auto",
     threads: opt.ThreadsOpt = None,
     bos: opt.BosOpt = None,
     eos: opt.EosOpt = False,
     parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    boundary: opt.BoundaryOpt = "joint",
     stride: opt.StrideOpt = None,
     json: opt.JsonOpt = False,
     format: opt.FormatOpt = None,
@@ -185,17 +186,17 @@ def rank(
     A line of groups.jsonl: `{"context": "2 + 2 =", "candidates": [" 4", " 5"]}`
     """
     style = show.Style(
-        opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted, view=view or opt.View.table
+        opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted, view=view or "table"
     )
     _check(style, view=view, svg=svg)
-    reading = Reading(eos, parse_special, boundary.value, stride)
+    reading = Reading(eos, parse_special, boundary, stride)
     reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
     groups = _hinted(_begun(_groups(file, input_format, context, join)))
-    with files.output(output, file or files.STDIN) as stream, _besides(output, file, svg=svg, html=html) as besides:
+    with files.output(output, [file]) as stream, _besides(output, [file], svg=svg, html=html) as besides:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
-            rankings = scorer.rankings(groups, by.value, reading, tick=show.ticks(pace))
+            rankings = scorer.rankings(groups, by, reading, tick=show.ticks(pace))
             show.rankings(_timed(rankings, _tokens_of), stream, style, besides)
 
 
@@ -206,13 +207,13 @@ def diff(
     model: opt.ModelsOpt = None,
     revision: opt.RevisionOpt = None,
     trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = opt.DType.auto,
-    device: opt.DeviceOpt = opt.Device.auto,
+    dtype: opt.DTypeOpt = "auto",
+    device: opt.DeviceOpt = "auto",
     threads: opt.ThreadsOpt = None,
     bos: opt.BosOpt = None,
     eos: opt.EosOpt = False,
     parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    boundary: opt.BoundaryOpt = "joint",
     stride: opt.StrideOpt = None,
     json: opt.JsonOpt = False,
     format: opt.FormatOpt = None,
@@ -235,15 +236,16 @@ def diff(
     """
     from . import comparison
 
-    style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted, view=view or opt.View.table)
+    style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted, view=view or "table")
     _check(style, view=view, svg=svg)
-    reading = Reading(eos, parse_special, boundary.value, stride)
+    reading = Reading(eos, parse_special, boundary, stride)
     reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
     # By hand, since a list that is read from the environment is cut at blanks, and a folder's name may hold them.
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
     source = list(_spaced(_compared(texts or [], models, context)))
-    with files.output(output, files.STDIN) as stream, _besides(output, files.STDIN, svg=svg, html=html) as besides:
+    read = [files.STDIN]
+    with files.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
         opened = (_open(quiet, name, revision, trust_remote_code, dtype, device, threads, bos) for name in models)
         first, second = _scored_by(opened, source, reading, quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
@@ -268,12 +270,12 @@ def batch(
     prefix: opt.PrefixOpt = "",
     tokens: opt.TokensOpt = False,
     words: opt.NestedWordsOpt = False,
-    rows: opt.RowsOpt = opt.Rows.record,
+    rows: opt.RowsOpt = "record",
     rank: opt.RankOpt = False,
     entropy: opt.EntropyOpt = False,
     top: opt.TopTokensOpt = 0,
-    by: opt.ByOpt = opt.Measure.sum,
-    on_error: opt.OnErrorOpt = opt.OnError.stop,
+    by: opt.ByOpt = "sum",
+    on_error: opt.OnErrorOpt = "stop",
     limit: opt.LimitOpt = None,
     shard: opt.ShardOpt = None,
     restart: opt.RestartOpt = False,
@@ -282,15 +284,15 @@ def batch(
     model: opt.ModelOpt = opt.MODEL,
     revision: opt.RevisionOpt = None,
     trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = opt.DType.auto,
-    device: opt.DeviceOpt = opt.Device.auto,
+    dtype: opt.DTypeOpt = "auto",
+    device: opt.DeviceOpt = "auto",
     threads: opt.ThreadsOpt = None,
     bos: opt.BosOpt = None,
     eos: opt.EosOpt = False,
     parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = opt.Boundary.joint,
+    boundary: opt.BoundaryOpt = "joint",
     stride: opt.StrideOpt = None,
-    word_correction: opt.WordCorrectionOpt = opt.Correction.on,
+    word_correction: opt.WordCorrectionOpt = "on",
     quiet: opt.QuietOpt = False,
     verbose: opt.VerboseOpt = False,
 ) -> None:
@@ -320,24 +322,25 @@ def batch(
         group=group_column,
     )
     source = batches.Source(tuple(inputs), input_format, limit, _shard(shard))
-    wording = _wording(words or rows is opt.Rows.word, word_correction)
-    reading = Reading(eos, parse_special, boundary.value, stride, rank, entropy, top, wording)
-    job = _job(roles, reading, by.value, bos, on_error.value, columns, prefix, (tokens, words), rows.value)
+    wording = _wording(words or rows == "word", word_correction)
+    reading = Reading(eos, parse_special, boundary, stride, rank, entropy, top, wording)
+    job = _job(roles, reading, by, bos, on_error, columns, prefix, (tokens, words), rows)
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
-    if hint := next(filter(None, map(hints.of_text, todo.first.texts)), None):
-        log.warning("%s; --join ' ' puts one there", hint)
+    if hint := hints.of_seams(todo.first.texts, "--join ' ' puts one there"):
+        log.warning("%s", hint)
     with files.output(None) as stream:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
-        keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by.value)
-        with terminal.pace(quiet) as pace:
+        keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by)
+        kept = "stopped: what is done is kept, and the same command goes on from there"
+        with contextlib.nullcontext() if quiet else interrupt.told(kept), terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
         with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
-            if summary != files.STDIN:
-                show.summary(done, scorer.provenance, by.value, stream)
+            if summary is None or not files.is_stdout(summary):
+                show.summary(done, scorer.provenance, by, stream)
     if not quiet:
         bad = f"; {done.corpus.bad:,} bad ones are in {todo.places.errors}" if done.corpus.bad else ""
         terminal.say("done", f"{done.sentence}{bad}")
-    if done.corpus.bad and on_error is opt.OnError.skip:
+    if done.corpus.bad and on_error == "skip":
         raise typer.Exit(1)
 
 
@@ -370,9 +373,9 @@ def _wording(words: bool, correction: opt.Correction) -> Literal["corrected", "p
     Raises:
         typer.BadParameter: they are not, but a correction was named.
     """
-    if not words and correction is opt.Correction.off:
+    if not words and correction == "off":
         raise typer.BadParameter("--word-correction is about words; give --words too")
-    return None if not words else "corrected" if correction is opt.Correction.on else "plain"
+    return None if not words else "corrected" if correction == "on" else "plain"
 
 
 def _check(style: show.Style, **asked: Any) -> None:
@@ -382,14 +385,16 @@ def _check(style: show.Style, **asked: Any) -> None:
         typer.BadParameter: it contradicts something else that is asked.
     """
     style.format.allow(**asked)
-    if style.view is not opt.View.table and not style.tokens:
-        raise typer.BadParameter(f"--view {style.view.value} shows every token; leave out --no-tokens")
-    if style.view is opt.View.heat and style.extras:
+    if style.extras and not style.tokens:
+        raise typer.BadParameter(f"--{style.extras[0]} tells of each token; leave out --no-tokens")
+    if style.view != "table" and not style.tokens:
+        raise typer.BadParameter(f"--view {style.view} shows every token; leave out --no-tokens")
+    if style.view == "heat" and style.extras:
         raise typer.BadParameter(f"--{style.extras[0]} tells of each token in a table; choose --view both")
 
 
 @contextlib.contextmanager
-def _besides(output: str | None, source: str | None, **names: str | None) -> Iterator[show.Besides]:
+def _besides(output: str | None, read: Sequence[str], **names: str | None) -> Iterator[show.Besides]:
     """The files that are written beside the output, as far as they are named.
 
     Raises:
@@ -406,7 +411,7 @@ def _besides(output: str | None, source: str | None, **names: str | None) -> Ite
             other = taken.setdefault(os.path.realpath(path), f"--{name}")
             if other != f"--{name}":
                 raise typer.BadParameter(f"--{name} and {other} name the same file; choose another for one of them")
-            streams[name] = opened.enter_context(files.output(path, source or files.STDIN))
+            streams[name] = opened.enter_context(files.output(path, read))
         yield show.Besides(**streams)
 
 
@@ -428,7 +433,8 @@ def _roles(
         raise typer.BadParameter("--gold-column says which of --candidates-column is right; give that too")
     if others["group"] is not None and others["gold"] is None and pair[0] is None:
         raise typer.BadParameter("--group-column groups accuracy; give --gold-column or --good-column too")
-    chosen = tuple(candidates.split(",")) if candidates else tuple(name for name in pair if name is not None)
+    names = pair if candidates is None else [name.strip() for name in candidates.split(",")]
+    chosen = tuple(name for name in names if name is not None)
     if len(set(chosen)) < len(chosen):
         raise typer.BadParameter(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
     return Roles(text, chosen, first_is_gold=pair[0] is not None, join=join, **others)
@@ -438,7 +444,8 @@ def _shard(shard: str | None) -> tuple[int, int] | None:
     if shard is None:
         return None
     part, _, parts = shard.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+    written = all(number.isdecimal() and len(number) < 10 for number in (part, parts))
+    if not (written and 1 <= int(part) <= int(parts)):
         raise typer.BadParameter(f"--shard {shard}: give it as I/N, with I from 1 to N: --shard 1/8")
     return int(part), int(parts)
 
@@ -448,11 +455,11 @@ def _job(
     reading: Reading,
     by: Measure,
     bos: str | None,
-    on_error: Any,
+    on_error: OnError,
     chosen: str | None,
     prefix: str,
     lists: tuple[bool, bool],
-    rows: "Rows",
+    rows: Rows,
 ) -> "Job":
     """What to do with each record.
 
@@ -480,7 +487,7 @@ def _job(
 
 
 def _check_job(
-    roles: "Roles", extras: Sequence[str], by: Measure, bos: str | None, tokens: bool, words: bool, rows: "Rows"
+    roles: "Roles", extras: Sequence[str], by: Measure, bos: str | None, tokens: bool, words: bool, rows: Rows
 ) -> None:
     """See that what is asked of a job goes together.
 
@@ -508,29 +515,30 @@ def _check_job(
         )
 
 
-def _texts(texts: list[str], file: str | None, whole: bool, context: str | None) -> Iterator[Text]:
-    """The texts to score, from the one place that names them: the command line, a file, or standard input.
+def _texts(texts: list[str], paths: list[str], whole: bool, context: str | None) -> Iterator[Text]:
+    """The texts to score, from the one place that names them: the command line, files, or standard input.
 
     Raises:
         typer.BadParameter: two places are named, or none.
     """
-    if texts and file is not None:
+    if texts and paths:
         raise typer.BadParameter("TEXT and --file exclude each other; give one of them")
     if files.STDIN in texts:
         if len(texts) > 1:
             raise typer.BadParameter("- stands for standard input and takes no other TEXT beside it")
-        texts, file = [], files.STDIN
-    if not texts and file is None:
+        texts, paths = [], [files.STDIN]
+    if not texts and not paths:
         if sys.stdin is None or sys.stdin.isatty():
             raise typer.BadParameter('nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE')
-        file = files.STDIN
-    if file is None:
+        paths = [files.STDIN]
+    if not paths:
         if whole:
             raise typer.BadParameter("--whole is for --file and standard input; a TEXT is whole as it stands")
         for hint in hints.of_arguments(texts):
             log.warning("%s", hint)
         return files.texts_from_arguments(texts, context)
-    return files.whole_text(file, context) if whole else files.texts_from_file(file, context)
+    read = files.whole_text if whole else files.texts_from_file
+    return chain.from_iterable(read(path, context) for path in paths)
 
 
 def _compared(texts: list[str], models: Sequence[str], context: str | None) -> Iterator[Text]:
@@ -565,8 +573,8 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     Raises:
         typer.BadParameter: a context for groups that bring their own, or something to join to none.
     """
-    by_name = opt.InputFormat.jsonl if files.is_jsonl(file) else opt.InputFormat.lines
-    if (form or by_name) is opt.InputFormat.lines:
+    by_name = "jsonl" if files.Format.of(file) is files.Format.jsonl else "lines"
+    if (form or by_name) == "lines":
         if join and not context:
             raise typer.BadParameter("--join needs a context; give --context too")
         return files.groups_from_lines(file, context, join)
@@ -581,11 +589,11 @@ def _begun(records: Iterator[Record]) -> Iterator[Record]:
 
 
 def _spaced(texts: Iterable[Text]) -> Iterator[Text]:
-    """Say once that a space seems to be missing after the context."""
+    """Say once that a space seems to be missing after the context, or one too many."""
     said = False
     for text in texts:
-        if not said and (hint := hints.of_text(text)):
-            log.warning("%s; put one into either, if it is meant", hint)
+        if not said and (hint := hints.of_seam(text, "put one into either, if it is meant")):
+            log.warning("%s", hint)
             said = True
         yield text
 
@@ -630,8 +638,8 @@ def _open(
                 model,
                 revision=revision,
                 trust_remote_code=trust_remote_code,
-                dtype=dtype.value,
-                device=device.value,
+                dtype=dtype,
+                device=device,
                 threads=threads,
                 bos=bos,
                 report=report,

@@ -19,15 +19,12 @@ from . import __version__, encoding, journal, tables
 from .corpus import Corpus
 from .encoding import Column, Encoder, Filled
 from .errors import LmscoreError, RecordError
-from .files import STDIN, name_of
+from .files import STDIN, Format, is_compressed, is_stdout, name_of
 from .planning import more_together, num_shared
-from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
+from .records import Measure, OnError, Provenance, Ranking, Reading, Rows, Score, Text, Tick
 from .roles import Asked, Roles, asked
-from .tables import Format, Position, Row
+from .tables import Position, Row
 from .views.rows import token_object, word_object
-
-OnError = Literal["stop", "skip", "null"]
-Rows = Literal["record", "word", "token"]
 
 BYTES_A_TOKEN = 4
 """About so many, in the texts that most models read: chunks are cut by bytes, before anything is tokenized."""
@@ -567,7 +564,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     form = Format.of(out)
     if out == STDIN:
         raise LmscoreError("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
-    if form is None or form is Format.txt or out.lower().endswith(tables.COMPRESSED):
+    if form is None or form is Format.txt or is_compressed(out):
         raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
     lists = [column.name for column in job.columns if column in (TOKENS, WORDS)]
     if lists and form in (Format.csv, Format.tsv):
@@ -576,7 +573,8 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             f"or --rows {lists[0].removesuffix('s')}"
         )
     try:
-        named = {option: Path(path).resolve() for option, path in summaries.items() if path not in (None, STDIN)}
+        written = {option: path for option, path in summaries.items() if path is not None and not is_stdout(path)}
+        named = {option: Path(path).resolve() for option, path in written.items()}
         places = Places(Path(out).resolve(), named)
         places.check(source.paths)
     except (OSError, RuntimeError) as err:  # a name too long, links in a circle

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import LmscoreError, one_line
-from .tables import Format, Row
+from .files import Format
+from .tables import Row
 
 Kind = Literal["number", "count", "string", "flag", "numbers", "tokens", "words"]
 

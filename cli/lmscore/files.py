@@ -13,8 +13,9 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO, cast
 
 from . import interrupt
@@ -24,6 +25,35 @@ from .records import Text
 log = logging.getLogger(__name__)
 
 STDIN = "-"
+
+COMPRESSED = (".gz", ".zst")
+
+
+class Format(str, Enum):
+    """How a file of records is written."""
+
+    txt = "txt"
+    jsonl = "jsonl"
+    csv = "csv"
+    tsv = "tsv"
+    parquet = "parquet"
+
+    @property
+    def separator(self) -> str:
+        """What stands between the fields of a row."""
+        return "\t" if self is Format.tsv else ","
+
+    @classmethod
+    def of(cls, path: str) -> "Format | None":
+        """The format that a file's name tells, compressed or not: decided here alone."""
+        suffixes = [suffix.lower() for suffix in PurePath(path).suffixes]
+        last = next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
+        return {".ndjson": cls.jsonl}.get(last) or next((form for form in cls if last == f".{form.value}"), None)
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a file's name says that it is compressed."""
+    return path.lower().endswith(COMPRESSED)
 
 
 class ClosedPipe(Exception):
@@ -36,19 +66,14 @@ def texts_from_arguments(texts: Iterable[str], context: str | None) -> Iterator[
         yield Text(text, context, f"text {index + 1}", index)
 
 
-def is_jsonl(path: str) -> bool:
-    """Whether a file's name says that each of its lines is a JSON object."""
-    return path.lower().endswith((".jsonl", ".ndjson"))
-
-
 def texts_from_file(path: str, context: str | None) -> Iterator[Text]:
     """One text a line.
 
     Raises:
         LmscoreError: the file cannot be read, is empty, or is not UTF-8.
     """
-    if is_jsonl(path):
-        log.warning("%s: each line is scored as it stands, as text; score does not look into JSON", path)
+    if Format.of(path) not in (Format.txt, None):
+        log.warning("%s: each line is scored as it stands, as text; lmscore batch reads its columns", path)
     empty = True
     for number, line in _lines(path):
         empty = False
@@ -65,7 +90,7 @@ def whole_text(path: str, context: str | None) -> Iterator[Text]:
     """
     with opened(path) as stream:
         data = without_signature(name_of(path), stream.read())
-    yield Text(_decoded(data, name_of(path), 0), context, name_of(path))
+    yield Text(_decoded(data, name_of(path)), context, name_of(path))
 
 
 def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
@@ -118,13 +143,9 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
 def _group(line: str, where: str) -> tuple[str | None, list[str], list[str]]:
     """A line's context and candidates, and the names of its other fields."""
     try:
-        group: Any = json.loads(line)
-    except json.JSONDecodeError as err:
-        raise LmscoreError(f"{where}: not JSON ({err.msg} at column {err.colno}); write one object a line") from err
-    except (RecursionError, ValueError) as err:  # nested beyond reason, or a number of thousands of digits
-        raise LmscoreError(f"{where}: JSON that Python does not read ({err}); write one flat object a line") from err
-    if not isinstance(group, dict):
-        raise LmscoreError(f'{where}: not an object; write {{"context": …, "candidates": […]}}')
+        group = parsed(line)
+    except LmscoreError as err:
+        raise LmscoreError(f'{where}: {err}; write {{"context": …, "candidates": […]}} on each line') from err
     context, candidates = group.get("context"), group.get("candidates")
     if context is not None and not isinstance(context, str):
         raise LmscoreError(f'{where}: "context" is not a string; leave it out for none')
@@ -161,15 +182,12 @@ def opened(path: str) -> Iterator[BinaryIO]:
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Numbered lines, from 1, without their terminators."""
     with opened(path) as stream:
-        offset = 0
         for number, raw in enumerate(stream, 1):  # a binary stream ends a line at \n and nowhere else
             data = without_signature(name_of(path), raw) if number == 1 else raw
-            offset += len(raw) - len(data)
             body = data.removesuffix(b"\n")
             if data.endswith(b"\n"):
                 body = body.removesuffix(b"\r")
-            yield number, _decoded(body, f"{name_of(path)}, line {number}", offset)
-            offset += len(data)
+            yield number, _decoded(body, f"{name_of(path)}, line {number}")
 
 
 def without_signature(name: str, data: bytes) -> bytes:
@@ -186,18 +204,59 @@ def without_signature(name: str, data: bytes) -> bytes:
     return data
 
 
-def _decoded(data: bytes, where: str, offset: int) -> str:
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return decoded(data)
+    except LmscoreError as err:
+        raise LmscoreError(f"{where}: {err}; convert it first, with iconv for instance") from err
+
+
+def decoded(data: bytes) -> str:
+    """A line's text, or a whole file's.
+
+    Raises:
+        LmscoreError: the bytes are no UTF-8 text; says from which on, and not where they stand.
+    """
     if (at := data.find(b"\0")) >= 0:
-        raise LmscoreError(
-            f"{where}: a NUL at byte {offset + at}; this is a binary file or another encoding (JSON may write \\u0000)"
-        )
+        raise LmscoreError(f"a NUL at its byte {at}: a binary file or another encoding (JSON may write \\u0000)")
     try:
         return data.decode()
     except UnicodeDecodeError as err:
-        raise LmscoreError(
-            f"{where}: not UTF-8 at byte {offset + err.start} (0x{data[err.start]:02x}); "
-            "convert it first, with iconv for instance"
-        ) from err
+        raise LmscoreError(f"not UTF-8 at its byte {err.start} (0x{data[err.start]:02x})") from err
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        LmscoreError: it is none, or has a name twice; says not where it stands.
+    """
+    try:
+        found = json.loads(line, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as err:
+        raise LmscoreError(f"not JSON ({err.msg} at column {err.colno})") from err
+    except (RecursionError, ValueError) as err:  # nested beyond reason, or a number of thousands of digits
+        raise LmscoreError(f"JSON that Python does not read ({err})") from err
+    if not isinstance(found, dict):
+        raise LmscoreError("not an object")
+    if "\\ud" in line.lower():  # an escape that may be half a pair
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as err:
+            raise LmscoreError("half a surrogate pair, which is no character") from err
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise LmscoreError(f"{json.dumps(twice([name for name, _ in pairs]), ensure_ascii=False)} stands there twice")
+    return found
+
+
+def twice(names: Sequence[str]) -> str | None:
+    """The first name that stands there more than once."""
+    return None if len(set(names)) == len(names) else next(name for name in names if names.count(name) > 1)
 
 
 class Sink:
@@ -263,11 +322,11 @@ class Lasting:
 
 
 @contextlib.contextmanager
-def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
+def output(path: str | None, read: Sequence[str] = ()) -> Iterator[TextIO]:
     """Standard output, or a file that takes its name only when it is whole.
 
     Args:
-        source: the file that is being read, which is not to be replaced.
+        read: what is being read, and is not to be replaced.
 
     Raises:
         LmscoreError: the output cannot be written.
@@ -283,7 +342,7 @@ def output(path: str | None, source: str | None = None) -> Iterator[TextIO]:
     place = Path(path).resolve()  # a link keeps pointing where it does: what it points to is replaced
     if place.is_dir():
         raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
-    if source is not None and _same(source, place):
+    if any(_same(source, place) for source in read):
         raise LmscoreError(f"{path} is being read, and would be lost; choose another place")
     yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
 

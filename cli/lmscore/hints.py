@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from .records import Text
 
@@ -13,12 +14,26 @@ def of_arguments(texts: Iterable[str], reader: str = "--file reads it") -> Itera
             yield f"{text} is scored as a text, though a file has that name; {reader}"
 
 
-def of_text(text: Text) -> str | None:
-    """A line if a text looks as if it wanted a space after its context."""
-    if not _wants_space(text.context or "", text.text):
-        return None
-    before, after = (text.context or "").split()[-1], text.text.split()[0]
-    return f'{text.origin}: no space stands between the context and this ("{before}{after}")'
+def of_seam(text: Text, remedy: str) -> str | None:
+    """A line if a text looks as if it wanted one space between its context and itself, and has none, or two.
+
+    Args:
+        remedy: what to do where there is none.
+    """
+    context, own = text.context or "", text.text
+    if _wants_space(context, own):
+        glued = context.split()[-1] + own.split()[0]
+        return f'{text.origin}: no space stands between the context and this ("{glued}"); {remedy}'
+    before, after = context.rstrip(" "), own.lstrip(" ")
+    spaces = len(context) - len(before) + len(own) - len(after)
+    if spaces == 2 and after and before and not before[-1].isspace():
+        return f"{text.origin}: two spaces stand between the context and this; leave one out, if one is meant"
+    return None
+
+
+def of_seams(texts: Iterable[Text], remedy: str) -> str | None:
+    """The same, of the first of several that has one."""
+    return next(filter(None, map(partial(of_seam, remedy=remedy), texts)), None)
 
 
 def of_pair(texts: Sequence[Text]) -> str | None:
@@ -30,13 +45,13 @@ def of_pair(texts: Sequence[Text]) -> str | None:
 
 
 def of_group(group: Sequence[Text]) -> Iterator[str]:
-    """A line for each slip: JSON read as text, no space after the context, the same candidate twice, only one."""
+    """A line for each slip: JSON read as text, no space after the context or two, a candidate twice, only one."""
     if len(group) == 1:
         yield f"{group[0].origin}: the only candidate wins unopposed"
     if coded := next((text for text in group if text.text.startswith(('{"', '["'))), None):
         yield f"{coded.origin}: looks like JSON and is ranked as text; --input-format jsonl reads it as groups"
-    if glued := next(filter(None, map(of_text, group)), None):
-        yield f"{glued}; --join ' ' puts one before each"
+    if slip := of_seams(group, "--join ' ' puts one before each"):
+        yield slip
     first: dict[str, Text] = {}
     repeated = [(text, first[text.text]) for text in group if first.setdefault(text.text, text) is not text]
     if repeated:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 _undoing: list[Callable[[], object]] = []
+_telling: list[str] = []
 
 
 def listen() -> None:
@@ -30,9 +31,21 @@ def undone(undo: Callable[[], object]) -> Iterator[None]:
         _undoing.remove(undo)
 
 
+@contextmanager
+def told(line: str) -> Iterator[None]:
+    """Say a line on stderr if the program is ended inside the block."""
+    _telling.append(line)
+    try:
+        yield
+    finally:
+        _telling.remove(line)
+
+
 def _end(number: int, _: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # who presses twice does not want less undone
     for undo in reversed(_undoing):
         with suppress(Exception):
             undo()
+    with suppress(OSError):
+        os.write(2, "".join(f"{line}\n" for line in _telling).encode())
     os._exit(128 + number)

@@ -2,23 +2,23 @@
 
 from enum import Enum
 from pathlib import PurePath
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
 from .catalogue import DEFAULT_MODEL
-from .tables import Format as TableFormat
+from .files import Format as TableFormat
+from .files import is_compressed
+from .records import Boundary, Measure, OnError, Rows
 from .views.units import Unit
 
 __all__ = [
-    "Boundary",
     "Color",
+    "Correction",
     "DType",
     "Device",
     "Format",
     "InputFormat",
-    "Measure",
-    "OnError",
     "TableFormat",
     "Unit",
     "View",
@@ -42,13 +42,23 @@ class Format(str, Enum):
 
     @classmethod
     def of(cls, chosen: Optional["Format"], json: bool, output: str | None) -> "Format":
-        """The format asked for, else the one the output's name asks for, else a table: decided here alone."""
+        """The format asked for, else the one the output's name asks for, else a table: decided here alone.
+
+        Raises:
+            typer.BadParameter: two formats are asked for, or the name is one of a file that only `batch` writes.
+        """
         if chosen is not None and json and chosen is not cls.json:
             raise typer.BadParameter(f"--json and --format {chosen.value} contradict each other")
+        named = TableFormat.of(output or "")
+        if named is TableFormat.parquet or is_compressed(output or ""):
+            kind = "compressed" if is_compressed(output or "") else "as Parquet; lmscore batch does"
+            raise typer.BadParameter(f"-o {output}: this writes nothing {kind}; end it in .jsonl, .csv or .tsv, say")
         if chosen is not None or json:
             return chosen or cls.json
-        by_name = {".json": cls.json, ".jsonl": cls.json, ".csv": cls.csv, ".tsv": cls.tsv}
-        return by_name.get(PurePath(output or "").suffix.lower(), cls.table)
+        if PurePath(output or "").suffix.lower() == ".json":
+            return cls.json
+        by_name = {TableFormat.jsonl: cls.json, TableFormat.csv: cls.csv, TableFormat.tsv: cls.tsv}
+        return cls.table if named is None else by_name.get(named, cls.table)
 
     def allow(self, **asked: object) -> None:
         """Refuse what is for tables alone, where this is no table.
@@ -59,61 +69,6 @@ class Format(str, Enum):
         for name, value in asked.items():
             if value and self is not Format.table:
                 raise typer.BadParameter(f"--{name} is for tables, and this would write {self.value}; leave one out")
-
-
-class InputFormat(str, Enum):
-    lines = "lines"
-    jsonl = "jsonl"
-
-
-class OnError(str, Enum):
-    stop = "stop"
-    skip = "skip"
-    null = "null"
-
-
-class Boundary(str, Enum):
-    joint = "joint"
-    separate = "separate"
-
-
-class Measure(str, Enum):
-    sum = "sum"
-    mean = "mean"
-    byte = "byte"
-    pmi = "pmi"
-
-
-class Correction(str, Enum):
-    on = "on"
-    off = "off"
-
-
-class Rows(str, Enum):
-    record = "record"
-    word = "word"
-    token = "token"
-
-
-class View(str, Enum):
-    table = "table"
-    heat = "heat"
-    both = "both"
-
-
-class DType(str, Enum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-    float64 = "float64"
-
-
-class Device(str, Enum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
 
 
 class Color(str, Enum):
@@ -127,6 +82,20 @@ class Color(str, Enum):
         return None if self is Color.auto else self is Color.always
 
 
+Correction = Literal["on", "off"]
+DType = Literal["auto", "float32", "bfloat16", "float16", "float64"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+InputFormat = Literal["lines", "jsonl"]
+View = Literal["table", "heat", "both"]
+
+
+def _few(threads: int | None) -> int | None:
+    """Refuse so many threads that no system starts them."""
+    if threads is not None and not 1 <= threads <= 1024:
+        raise typer.BadParameter("it is from 1 to 1024")
+    return threads
+
+
 # The sections of the help. What an option may be is named in its help: the column beside its name is narrow.
 _MODEL: dict[str, Any] = {"rich_help_panel": "Model"}
 _TEXT: dict[str, Any] = {"rich_help_panel": "How the text is read"}
@@ -136,15 +105,22 @@ _FLAG: dict[str, Any] = {"metavar": ""}  # takes no value, so none is named
 
 TextsArg = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TEXT", help="Texts to score; - is stdin, one text a line.", show_default=False),
+    typer.Argument(
+        metavar="TEXT",
+        help="Texts to score, behind -- if one begins with a dash; - is stdin, one text a line.",
+        show_default=False,
+    ),
 ]
 CandidatesArg = Annotated[
     str, typer.Argument(metavar="FILE", help="One candidate a line, or groups in .jsonl; - is stdin.")
 ]
 NameArg = Annotated[str, typer.Argument(metavar="NAME", help="A name that `lmscore models` lists.")]
-FileOpt = Annotated[str | None, typer.Option("--file", "-f", metavar="FILE", help="Score each line of this file.")]
+FilesOpt = Annotated[
+    list[str] | None,
+    typer.Option("--file", "-f", metavar="FILE", help="Score each line of this file; may be given again."),
+]
 WholeOpt = Annotated[
-    bool, typer.Option("--whole", help="Take the file or stdin as one text, line ends included.", **_FLAG)
+    bool, typer.Option("--whole", help="Take a file or stdin as one text, line ends included.", **_FLAG)
 ]
 InputFormatOpt = Annotated[
     InputFormat | None,
@@ -288,7 +264,8 @@ DeviceOpt = Annotated[
     ),
 ]
 ThreadsOpt = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads to use.", show_default=False, **_MODEL)
+    int | None,
+    typer.Option("--threads", metavar="N", callback=_few, help="CPU threads to use.", show_default=False, **_MODEL),
 ]
 
 BosOpt = Annotated[

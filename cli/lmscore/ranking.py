@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .errors import LmscoreError, RecordError
+from .errors import LmscoreError
 from .records import Candidate, Measure, Ranking, Score
 
 # Rounding units (the spacing of numbers just above 1) of the dtypes a model may run in.
@@ -47,22 +47,16 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
     """Order candidates, best first.
 
     Args:
-        scores: each candidate after the context; at least one.
+        scores: each candidate after the context, with a scored token at least; at least one.
         indices: each candidate's position in the input.
         by: the measure to order by.
         alone: each candidate after the bare start symbol, if ``pmi`` is wanted.
 
     Raises:
-        LmscoreError: there are no candidates, or one has no scored token.
+        LmscoreError: there are no candidates.
     """
     if not scores:
         raise LmscoreError("there are no candidates to rank; give at least one, one a line")
-    for index, score in zip(indices, scores, strict=True):
-        if score.total_logprob is None:
-            raise RecordError(
-                f"candidate {index + 1} has no scored token, since nothing stands before its only one; "
-                "give --context, or a start symbol with --bos"
-            )
     measures: tuple[Measure, ...] = ("sum", "mean", "byte", "pmi") if alone else ("sum", "mean", "byte")
     without: Sequence[Score | None] = alone or [None] * len(scores)
     orders = {measure: _order(scores, without, measure) for measure in measures}

@@ -13,6 +13,10 @@ from typing import Literal
 
 Boundary = Literal["joint", "separate"]
 Measure = Literal["sum", "mean", "byte", "pmi"]
+OnError = Literal["stop", "skip", "null"]
+"""What becomes of a dataset when a record cannot be scored: nothing more; the others; or it is kept, with no scores."""
+Rows = Literal["record", "word", "token"]
+"""What a row of a dataset's output is."""
 Marks = Literal["beginning", "end", "blanks", "none"]
 """What tells words apart: tokens that begin with a blank, those that end with one, those of blanks alone, or none."""
 
@@ -392,6 +396,11 @@ class Ranking:
     by: Measure
     candidates: tuple[Candidate, ...]
     firsts: Mapping[Measure, tuple[int, ...]]
+
+    @property
+    def model(self) -> Provenance:
+        """What scored them."""
+        return self.candidates[0].score.model
 
     def upto(self, place: int | None) -> tuple[Candidate, ...]:
         """The candidates in the first places, all that share one included; None is all of them."""

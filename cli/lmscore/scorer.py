@@ -83,37 +83,36 @@ class _Found:
     @property
     def min_context(self) -> int | None:
         """The fewest tokens that any window looks back at, of those that do not reach the beginning."""
-        return min((behind for _, behind in self.windows if behind is not None), default=None)
+        return min((looks_back for _, looks_back in self.windows if looks_back is not None), default=None)
 
-    def add(self, readout: engine.Readout, behind: int | None) -> None:
+    def add(self, readout: engine.Readout, looks_back: int | None) -> None:
         """Add a window.
 
         Args:
-            behind: how many tokens it looks back at, if it does not reach the beginning.
+            looks_back: at how many tokens, if it does not reach the beginning.
         """
         self.logprobs.extend(readout.logprobs)
         self.ranks.extend(readout.ranks or ())
         self.entropies.extend(readout.entropies or ())
         self.tops.extend(readout.tops or ())
         self.among.extend(readout.among or ())
-        self.windows.append((len(readout.logprobs), behind))
+        self.windows.append((len(readout.logprobs), looks_back))
 
-    def drop_last(self) -> tuple[float, int | None]:
-        """Forget the last token; give what `among` said there, and what a window that read nothing else looks back at.
-
-        That window is forgotten, too.
+    def take_ending(self) -> tuple[float, int | None]:
+        """Take out what was read behind the text: what `among` said there, and at how much it was looked back from
+        there, if in a window of its own.
         """
-        behind = self.windows.pop()[1] if self.windows[-1][0] == 1 else None
+        looks_back = self.windows.pop()[1] if self.windows[-1][0] == 1 else None
         for column in (self.logprobs, self.ranks, self.entropies, self.tops):
             del column[-1:]
-        return self.among.pop(), behind
+        return self.among.pop(), looks_back
 
 
 class _Tokens(Tokens):
     """A text's tokens, made from what is known of them; those of a text that is not long are kept once all are made."""
 
-    def __init__(self, pieces: Pieces, found: _Found, alternatives: "Alternatives") -> None:
-        self._pieces, self._found, self._alternatives = pieces, found, alternatives
+    def __init__(self, pieces: Pieces, found: _Found, tokenizer: Tokenizer) -> None:
+        self._pieces, self._found, self._tokenizer = pieces, found, tokenizer
         self._unscored = len(pieces) - len(found.logprobs)
 
     @property
@@ -152,13 +151,10 @@ class _Tokens(Tokens):
             rank=_at(found.ranks, place),
             entropy=_at(found.entropies, place),
             straddles=piece.straddles,
-            top=None if top is None else self._alternatives(top),
+            top=None if top is None else _alternatives(self._tokenizer, top),
             spelling=piece.spelling,
             special=piece.special,
         )
-
-
-Alternatives = Callable[[Sequence[tuple[int, float]]], tuple[Alternative, ...]]
 
 
 def _alternatives(tokenizer: Tokenizer, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
@@ -250,6 +246,8 @@ class Scorer:
         Raises:
             LmscoreError: as `score`, naming the text; the scores before it have been given.
         """
+        if isinstance(texts, str):
+            raise TypeError("texts are a stream of them; put an only one into a list, or give it to `score`")
         blocks = self._blocks(self._prepared(texts, reading, ahead), ahead)
         runs = (run for block in blocks for run in self._runs(block, reading, tick))
         for finish in _later(runs, RUNS_AHEAD if self._network.device.type == "cuda" else 0):
@@ -310,6 +308,12 @@ class Scorer:
             group = waiting.popleft()
             of_group = [first, *islice(scores, len(group) - 1)]
             alone = list(islice(scores, len(group))) if by == "pmi" else None
+            for text, score in zip(group, of_group, strict=True):
+                if score.total_logprob is None:
+                    raise RecordError(
+                        f"{text.origin} has no scored token, since nothing stands before its only one; "
+                        "give a context, or a start symbol with --bos"
+                    )
             yield ranking.rank(of_group, [text.index for text in group], by, alone)
 
     def _candidates(
@@ -448,8 +452,8 @@ class Scorer:
 
     def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
-        behind, end_context = found.drop_last() if self._corrects(reading) else (None, None)
-        tokens = _Tokens(pieces, found, partial(_alternatives, self._tokenizer))
+        ending, end_context = found.take_ending() if self._corrects(reading) else (None, None)
+        tokens = _Tokens(pieces, found, self._tokenizer)
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
             raise RecordError(
@@ -463,7 +467,7 @@ class Scorer:
             windows=max(len(found.windows), 1),
             min_context=found.min_context,
             model=self.provenance,
-            words=self._words(prepared, tokens, found, behind, end_context) if reading.words else None,
+            words=self._words(prepared, tokens, found, ending, end_context) if reading.words else None,
         )
 
     def _corrects(self, reading: Reading) -> bool:
@@ -478,16 +482,16 @@ class Scorer:
         prepared: _Prepared,
         tokens: Sequence[Token],
         found: _Found,
-        behind: float | None,
+        ending: float | None,
         end_context: int | None,
     ) -> Words:
         """The text's words; corrected if it is known how probable one begins behind the text, log P in nats."""
         openings = None
-        if behind is not None:
+        if ending is not None:
             unscored = [None] * (len(tokens) - len(found.among))
             context = prepared.tokenized.context
             within = bool(context) and not self._tokenizer.closes(context[-1])
-            masses = [*unscored, *found.among, behind]
+            masses = [*unscored, *found.among, ending]
             openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
         is_open = openings is not None and not self._tokenizer.closes(tokens[-1].id)

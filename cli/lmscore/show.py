@@ -50,7 +50,7 @@ class Style:
     color: bool | None = None
     extras: tuple[str, ...] = ()
     likeliest: int = 0
-    view: opt.View = opt.View.table
+    view: opt.View = "table"
     explain: int = 0
 
 
@@ -106,10 +106,10 @@ def _score_view(style: Style, score: Score, page: "table.Page") -> "RenderableTy
 
     by_word = () if score.words is None else words.words_view(score.words, page)
     below = (*by_word, *explain.explanations(score, page, style.explain))
-    if style.view is opt.View.table:
+    if style.view == "table":
         return table.score_view(score, page, style.tokens, below)
     heated = heat.score_map(score, page)
-    if style.view is opt.View.heat:
+    if style.view == "heat":
         return table.score_frame(score, page, (*heated, *below))
     return table.score_view(score, page, style.tokens, ("", *heated, *below))
 
@@ -135,10 +135,10 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, besides: 
 def _ranking_view(style: Style, ranking: Ranking, page: "table.Page") -> "RenderableType":
     from .views import heat, table
 
-    if style.view is opt.View.table:
+    if style.view == "table":
         return table.ranking_view(ranking, page, style.top)
     heated = heat.ranking_map(ranking, page, style.top)
-    if style.view is opt.View.heat:
+    if style.view == "heat":
         return table.ranking_frame(ranking, page, style.top, heated)
     return table.ranking_view(ranking, page, style.top, ("", *heated))
 
@@ -155,7 +155,7 @@ def comparison(record: "Comparison", stream: TextIO, style: Style, besides: Besi
     if style.format is opt.Format.json:
         rows.write_json(stream, [rows.comparison_object(record)])
     elif style.format is opt.Format.table:
-        table, heat = style.view is not opt.View.heat, style.view is not opt.View.table
+        table, heat = style.view != "heat", style.view != "table"
         _tables(stream, style, [record], partial(diff.comparison_view, table=table, heat=heat), besides.svg)
     else:
         rows.write_rows(stream, rows.comparison_rows(record), style.format.separator)

@@ -7,43 +7,17 @@ pyarrow is imported where Parquet or Zstandard asks for it.
 
 import contextlib
 import io
-import json
 import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import LmscoreError, one_line
-from .files import STDIN, name_of, opened, without_signature
+from .files import STDIN, Format, decoded, name_of, opened, parsed, twice, without_signature
 
-
-class Format(str, Enum):
-    """How a file of records is written."""
-
-    txt = "txt"
-    jsonl = "jsonl"
-    csv = "csv"
-    tsv = "tsv"
-    parquet = "parquet"
-
-    @property
-    def separator(self) -> str:
-        """What stands between the fields of a row."""
-        return "\t" if self is Format.tsv else ","
-
-    @classmethod
-    def of(cls, path: str) -> "Format | None":
-        """The format that a file's name tells, compressed or not: decided here alone."""
-        suffixes = [suffix.lower() for suffix in PurePath(path).suffixes]
-        last = next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
-        return {".ndjson": cls.jsonl}.get(last) or next((form for form in cls if last == f".{form.value}"), None)
-
-
-COMPRESSED = (".gz", ".zst")
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
 
@@ -179,24 +153,14 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
             yield number, without_signature(name, data) if number == 1 else data
 
 
-def _decoded(data: bytes) -> str:
-    """Raises LmscoreError where the bytes are no UTF-8 text."""
-    if (at := data.find(b"\0")) >= 0:
-        raise LmscoreError(f"a NUL at byte {at} of the line: a binary file or another encoding")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as err:
-        raise LmscoreError(f"not UTF-8 at byte {err.start} of the line (0x{data[err.start]:02x})") from err
-
-
 def _txt(stream: BinaryIO, name: str) -> Iterator[Row]:
     """A text a line, in the column ``text``."""
     for number, data in _lines(stream, name):
         where = f"{name}, line {number}"
         try:
-            text = _decoded(data.removesuffix(b"\n"))
+            text = decoded(data.removesuffix(b"\n"))
         except LmscoreError as err:
-            yield Row(where, {}, repr(data), fault=str(err))
+            yield _unread(where, data, err)
         else:
             yield Row(where, {"text": text.removesuffix("\r") if data.endswith(b"\n") else text})
 
@@ -206,45 +170,16 @@ def _jsonl(stream: BinaryIO, name: str) -> Iterator[Row]:
     for number, data in _lines(stream, name):
         where = f"{name}, line {number}"
         try:
-            line = _decoded(data).strip()
+            line = decoded(data).strip()
             if line:
                 yield Row(where, parsed(line), line)
         except LmscoreError as err:
-            yield Row(where, {}, data.decode(errors="backslashreplace").strip(), fault=str(err))
+            yield _unread(where, data, err)
 
 
-def parsed(line: str) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        LmscoreError: it is none, or names a column twice.
-    """
-    try:
-        found = json.loads(line, object_pairs_hook=_distinct)
-    except json.JSONDecodeError as err:
-        raise LmscoreError(f"not JSON ({err.msg} at column {err.colno})") from err
-    except (RecursionError, ValueError) as err:  # nested beyond reason, or a number of thousands of digits
-        raise LmscoreError(f"JSON that Python does not read ({err})") from err
-    if not isinstance(found, dict):
-        raise LmscoreError("not an object; each line is one object")
-    if "\\ud" in line.lower():  # an escape that may be half a pair
-        try:
-            json.dumps(found, ensure_ascii=False).encode()
-        except UnicodeEncodeError as err:
-            raise LmscoreError("half a surrogate pair, which is no character") from err
-    return found
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise LmscoreError(f"two columns are called {_twice([name for name, _ in pairs])!r}")
-    return found
-
-
-def _twice(names: Sequence[str]) -> str | None:
-    """The first name that stands there more than once."""
-    return None if len(set(names)) == len(names) else next(name for name in names if names.count(name) > 1)
+def _unread(where: str, data: bytes, fault: Exception) -> Row:
+    """A line that cannot be read, as well as it can be shown."""
+    return Row(where, {}, data.decode(errors="backslashreplace").strip(), fault=str(fault))
 
 
 def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
@@ -274,8 +209,8 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
                 header = values
                 if fault:
                     raise LmscoreError(f"{where}: {fault}; convert it first")
-                if (twice := _twice(header)) is not None:
-                    raise LmscoreError(f'{where}: two columns are called "{twice}"; rename one')
+                if (name_twice := twice(header)) is not None:
+                    raise LmscoreError(f'{where}: two columns are called "{name_twice}"; rename one')
                 continue
             if not values:  # an empty line: a record of one empty field, or none
                 if len(header) > 1:
@@ -325,8 +260,8 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
         try:
             file = pyarrow.parquet.ParquetFile(stream)
             names = file.schema_arrow.names
-            if (twice := _twice(names)) is not None:
-                raise LmscoreError(f'{name}: two columns are called "{twice}"; rename one')
+            if (name_twice := twice(names)) is not None:
+                raise LmscoreError(f'{name}: two columns are called "{name_twice}"; rename one')
             number, count = 0, file.metadata.num_rows
             for batch in file.iter_batches(BATCH):
                 columns = [

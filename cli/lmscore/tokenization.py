@@ -257,10 +257,9 @@ class Tokenizer:
             LmscoreError: there is no such token.
         """
         _check_unicode(wanted, "--bos")
-        size = self._backend.get_vocab_size(with_added_tokens=True)
         if wanted.isascii() and wanted.isdigit():
-            if int(wanted) >= size:
-                raise LmscoreError(f"start symbol {wanted}: the vocabulary ends at id {size - 1}; choose another --bos")
+            if len(wanted) > 9 or self._backend.id_to_token(int(wanted)) is None:
+                raise LmscoreError(f"start symbol {wanted:.12}: the vocabulary has no such id; choose another --bos")
             return int(wanted), self.spelling(int(wanted))
         id = self._backend.token_to_id(wanted)
         if id is None:

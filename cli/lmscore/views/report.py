@@ -8,11 +8,11 @@ page's policy names them by their hashes: whatever else got in would not run.
 import base64
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import jinja2
 import regex
@@ -33,6 +33,8 @@ MOST_ROWS = 1000
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+Record = TypeVar("Record", Score, Ranking)
+
 
 def of_scores(scores: Iterable[Score], stream: TextIO, unit: Unit, command: str) -> Iterator[Score]:
     """Pass scores on, and write a page of them as they go by.
@@ -40,15 +42,7 @@ def of_scores(scores: Iterable[Score], stream: TextIO, unit: Unit, command: str)
     Args:
         command: what made it, as it was typed.
     """
-    model = None
-    for score in scores:
-        if model is None:
-            stream.write(_head("Score", score.text, command))
-        model = score.model
-        stream.write(_score_section(score, unit))
-        yield score
-    if model is not None:
-        stream.write(_foot({"": model}, command))
+    return _going_by(scores, stream, "Score", lambda score: score.text, partial(_score_section, unit=unit), command)
 
 
 def of_rankings(
@@ -60,13 +54,30 @@ def of_rankings(
         top: show only the first places of each; None shows all.
         command: what made it, as it was typed.
     """
+    section = partial(_ranking_section, unit=unit, top=top)
+    return _going_by(rankings, stream, "Ranking", _first_text, section, command)
+
+
+def _first_text(ranking: Ranking) -> str:
+    return ranking.context or ranking.candidates[0].score.text
+
+
+def _going_by(
+    records: Iterable[Record],
+    stream: TextIO,
+    kind: str,
+    name: Callable[[Record], str],
+    section: Callable[[Record], str],
+    command: str,
+) -> Iterator[Record]:
+    """Pass records on, and write a page of them, named after the first."""
     model = None
-    for ranking in rankings:
+    for record in records:
         if model is None:
-            stream.write(_head("Ranking", ranking.context or ranking.candidates[0].score.text, command))
-        model = ranking.candidates[0].score.model
-        stream.write(_ranking_section(ranking, unit, top))
-        yield ranking
+            stream.write(_head(kind, name(record), command))
+        model = record.model
+        stream.write(section(record))
+        yield record
     if model is not None:
         stream.write(_foot({"": model}, command))
 

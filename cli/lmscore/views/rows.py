@@ -64,7 +64,7 @@ def ranking_object(ranking: Ranking, tokens: bool = True, top: int | None = None
         "tied": ranking.tied,
         "flips": dict(ranking.flips),
         "candidates": [_candidate_object(candidate, tokens) for candidate in ranking.upto(top)],
-        "model": asdict(ranking.candidates[0].score.model),
+        "model": asdict(ranking.model),
         "lmscore_version": __version__,
     }
 
@@ -261,42 +261,42 @@ def score_rows(
     """A row for each token, numbered by text; or for each word, where they were asked for; or, without tokens, for each
     text, the text itself last. Arguments as for `score_object`."""
     for number, score in enumerate(scores):
+        model = _provenance(score.model)
         if score.words is not None:
             for word in score.words.items:
-                yield {"text_index": number, **word_object(word), **_provenance(score)}
+                yield {"text_index": number, **word_object(word), **model}
             continue
         if not tokens:
             flat = score_object(score, tokens=False)
             del flat["model"]
             text, context, weakest = (flat.pop(name) for name in ("text", "context", "weakest"))
-            told = {"text_index": number, **flat, **_flat_weakest(weakest), **_provenance(score)}
+            told = {"text_index": number, **flat, **_flat_weakest(weakest), **model}
             yield {**told, "context": context, "text": text}
         for token in score.tokens if tokens else ():
             fields = {**token_object(token, extras, likeliest), "bytes": token.bytes.hex()}
             if "top" in fields:
                 fields["top"] = fields["top"] and json.dumps(fields["top"], ensure_ascii=False)
-            yield {"text_index": number, **fields, **_provenance(score)}
+            yield {"text_index": number, **fields, **model}
 
 
 def ranking_rows(rankings: Iterable[Ranking], top: int | None = None) -> Iterator[dict[str, Any]]:
     """A row for each candidate, numbered by group; candidate and context last."""
     for number, ranking in enumerate(rankings):
+        model = _provenance(ranking.model)
         for candidate in ranking.upto(top):
             flat = _candidate_object(candidate, tokens=False)
             text, weakest = (flat.pop(name) for name in ("text", "weakest"))
             told = {"group_index": number, "by": ranking.by, **flat, **_flat_weakest(weakest)}
-            yield {**told, **_provenance(candidate.score), "context": ranking.context, "text": text}
+            yield {**told, **model, "context": ranking.context, "text": text}
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """A row for each place."""
+    sides = ("first", _provenance(comparison.first.model)), ("second", _provenance(comparison.second.model))
     for place in comparison.places:
         row: dict[str, Any] = {"index": place.index, "same": place.same, "difference": place.difference}
-        for side, stretch, score in (
-            ("first", place.first, comparison.first),
-            ("second", place.second, comparison.second),
-        ):
-            told = {**_stretch_object(stretch, tokens=False), "num_tokens": len(stretch.tokens), **_provenance(score)}
+        for (side, model), stretch in zip(sides, (place.first, place.second), strict=True):
+            told = {**_stretch_object(stretch, tokens=False), "num_tokens": len(stretch.tokens), **model}
             row |= {f"{side}_{name}": value for name, value in told.items()}
         yield row
 
@@ -305,6 +305,6 @@ def _flat_weakest(weakest: Mapping[str, Any] | None) -> dict[str, Any]:
     return {f"weakest_{name}": (weakest or {}).get(name) for name in ("token", "logprob")}
 
 
-def _provenance(score: Score) -> dict[str, Any]:
-    model = asdict(score.model)
-    return {"model": model["name"], **{name: model[name] for name in ("dtype", "bos_id", "bos_token", "bos_source")}}
+def _provenance(model: Provenance) -> dict[str, Any]:
+    told = asdict(model)
+    return {"model": told["name"], **{name: told[name] for name in ("dtype", "bos_id", "bos_token", "bos_source")}}

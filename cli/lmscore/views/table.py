@@ -175,9 +175,7 @@ def ranking_frame(ranking: Ranking, page: Page, top: int | None, views: Iterable
     """Views of a ranking between what stands before all candidates and what to make of them."""
     context = [context_line(ranking.context)] if ranking.context else []
     left_out = (Line(line, "dim") for line in remarks.hidden(ranking, top))
-    return Group(
-        *context, *views, *left_out, *_verdict(ranking, page.unit), provenance(ranking.candidates[0].score.model)
-    )
+    return Group(*context, *views, *left_out, *_verdict(ranking, page.unit), provenance(ranking.model))
 
 
 def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
