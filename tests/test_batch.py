@@ -458,6 +458,7 @@ def test_a_column_with_no_name_is_not_there(cli: Cli, lines: Path, tmp_path: Pat
     assert 'there is no column ""' in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout here")
 def test_a_summary_to_standard_output_is_there_instead_of_the_table(
     folder_of: Callable[[str], Path], lines: Path, tmp_path: Path
