@@ -9,7 +9,9 @@ import json
 import math
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from itertools import groupby
 from pathlib import Path
 
@@ -55,14 +57,11 @@ class Stored:
             LmscoreError: the file has gone, or its end.
         """
         found = bytearray(len(ids) * self._row)
-        try:
-            with self.path.open("rb", buffering=0) as file:
-                for at, id in enumerate(ids):
-                    file.seek(self.first + id * self._row)
-                    if file.readinto(memoryview(found)[at * self._row : (at + 1) * self._row]) != self._row:
-                        raise OSError("it is shorter now")
-        except OSError as err:
-            raise LmscoreError(f"{self.path} went while it was in use ({err.strerror or err}); begin again") from err
+        with _opened(self.path) as file:
+            for at, id in enumerate(ids):
+                file.seek(self.first + id * self._row)
+                if file.readinto(memoryview(found)[at * self._row : (at + 1) * self._row]) != self._row:
+                    raise OSError("it is shorter now")
         return torch.frombuffer(found, dtype=torch.float32).view(-1, *self.shape[1:])
 
 
@@ -92,11 +91,15 @@ def by_layer(tensors: dict[str, Stored]) -> Iterator[tuple[str, Tensor]]:
 
 
 def mapped(tensors: Iterable[Stored]) -> list[Tensor]:
-    """Tensors that stand together in a file, mapped together: their pages stay as long as one of them is in use."""
+    """Tensors that stand together in a file, mapped together: their pages stay as long as one of them is in use.
+
+    Raises:
+        LmscoreError: the file has gone, or its end.
+    """
     tensors = list(tensors)
     first, end = min(one.first for one in tensors), max(one.end for one in tensors)
     begin = first - first % mmap.ALLOCATIONGRANULARITY
-    with tensors[0].path.open("rb") as file:
+    with _opened(tensors[0].path) as file:
         pages = mmap.mmap(file.fileno(), end - begin, access=mmap.ACCESS_COPY, offset=begin)
     return [
         torch.frombuffer(pages, dtype=torch.float32, count=math.prod(one.shape), offset=one.first - begin).view(
@@ -104,3 +107,15 @@ def mapped(tensors: Iterable[Stored]) -> list[Tensor]:
         )
         for one in tensors
     ]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[FileIO]:
+    """A file that was there when its header was read."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            yield file
+    except (OSError, ValueError) as err:  # the latter: it is too short to be mapped
+        raise LmscoreError(
+            f"cannot go on reading {path} ({getattr(err, 'strerror', None) or err}); begin again"
+        ) from err
