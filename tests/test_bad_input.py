@@ -371,8 +371,8 @@ def test_a_space_too_many_after_a_context_is_said(cli: Cli, context: str, text: 
 
 def test_several_files_are_read_in_turn(cli: Cli, tmp_path: Path) -> None:
     first, second = tmp_path / "first.txt", tmp_path / "second.txt"
-    first.write_text("a\nb")
-    second.write_text("c\n")
+    first.write_bytes(b"a\nb")
+    second.write_bytes(b"c\n")
     read = ["--file", first, "--file", second]
     assert [json.loads(line)["text"] for line in cli("score", *read, "--json").out.splitlines()] == ["a", "b", "c"]
     assert [json.loads(line)["text"] for line in cli("score", *read, "--whole", "--json").out.splitlines()] == [
@@ -380,4 +380,8 @@ def test_several_files_are_read_in_turn(cli: Cli, tmp_path: Path) -> None:
         "c\n",
     ]
     assert "is being read" in cli("score", *read, "-o", second).error
+    missing = cli("score", *read, "--file", tmp_path / "third.txt")
+    assert (missing.out, "there is no file" in missing.error) == ("", True)
+    assert "only once" in cli("score", "-f", "-", "-f", "-").err
+    assert "is compressed; unpack it first" in cli("score", "-f", tmp_path / "a.txt.gz").error
     assert second.read_text() == "c\n"

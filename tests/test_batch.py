@@ -392,7 +392,7 @@ DAMAGED = [
         "score another column, name it with --text-column",
     ),
     ("in.jsonl", b'{"a": "x", "b": "y"}\n', "name what to score with --text-column; the columns are a, b"),
-    ("in.csv", b"a;b\nx;y\n", 'name what to score with --text-column; there is "a;b", as if ";" parted columns'),
+    ("in.csv", b"a;b\nx;y\n", 'the only column is "a;b"; if that is several, part them by commas, or by tabs with'),
     ("in.jsonl", b'{"text": "x", "total_logprob": 1}\n', 'a column "total_logprob" already'),
 ]
 
@@ -445,7 +445,6 @@ def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: s
         ["--candidates-column", "text", "--by", "pmi"],
         ["--candidates-column", "text", "--context-column", "n", "--by", "pmi", "--bos", "none"],
         ["--candidates-column", "text", "--tokens"],
-        ["--candidates-column", "text, text"],
         ["--rank"],
     ],
 )

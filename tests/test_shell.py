@@ -184,7 +184,7 @@ def test_ctrl_c_while_scoring_leaves_no_half_file(llama: Path, lines: Path, dela
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_ctrl_c_in_a_dataset_says_what_is_kept(llama: Path, tmp_path: Path, quiet: list[str]) -> None:
     source = tmp_path / "in.txt"
-    source.write_text("The quick brown fox.\n" * 50_000)
+    source.write_text("".join(f"The quick brown fox, for the {n}th time.\n" for n in range(50_000)))
     started = process("batch", source, "-o", tmp_path / "out.jsonl", *quiet, model=llama)
     while not (tmp_path / "out.jsonl.journal").exists() and started.poll() is None:
         time.sleep(0.01)

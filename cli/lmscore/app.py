@@ -130,6 +130,8 @@ def score(
         explain=explain,
     )
     _check(style, view=view, explain=explain, svg=svg)
+    if extras and no_tokens and not html:  # a page tells of tokens all the same
+        raise typer.BadParameter(f"--{extras[0]} tells of each token; leave out --no-tokens")
     if words and extras and style.format.is_rows:
         raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
     rank = style.tokens and (rank or style.format is opt.Format.table)
@@ -385,8 +387,6 @@ def _check(style: show.Style, **asked: Any) -> None:
         typer.BadParameter: it contradicts something else that is asked.
     """
     style.format.allow(**asked)
-    if style.extras and not style.tokens:
-        raise typer.BadParameter(f"--{style.extras[0]} tells of each token; leave out --no-tokens")
     if style.view != "table" and not style.tokens:
         raise typer.BadParameter(f"--view {style.view} shows every token; leave out --no-tokens")
     if style.view == "heat" and style.extras:
@@ -433,7 +433,7 @@ def _roles(
         raise typer.BadParameter("--gold-column says which of --candidates-column is right; give that too")
     if others["group"] is not None and others["gold"] is None and pair[0] is None:
         raise typer.BadParameter("--group-column groups accuracy; give --gold-column or --good-column too")
-    names = pair if candidates is None else [name.strip() for name in candidates.split(",")]
+    names = pair if candidates is None else candidates.split(",")
     chosen = tuple(name for name in names if name is not None)
     if len(set(chosen)) < len(chosen):
         raise typer.BadParameter(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
@@ -537,6 +537,10 @@ def _texts(texts: list[str], paths: list[str], whole: bool, context: str | None)
         for hint in hints.of_arguments(texts):
             log.warning("%s", hint)
         return files.texts_from_arguments(texts, context)
+    if paths.count(files.STDIN) > 1:
+        raise typer.BadParameter("- stands for standard input, which can be read only once")
+    for path in paths:  # one that is not there is said before the others are scored
+        files.check(path)
     read = files.whole_text if whole else files.texts_from_file
     return chain.from_iterable(read(path, context) for path in paths)
 
@@ -573,6 +577,7 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     Raises:
         typer.BadParameter: a context for groups that bring their own, or something to join to none.
     """
+    files.check(file)
     by_name = "jsonl" if files.Format.of(file) is files.Format.jsonl else "lines"
     if (form or by_name) == "lines":
         if join and not context:

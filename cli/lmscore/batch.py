@@ -19,7 +19,7 @@ from . import __version__, encoding, journal, tables
 from .corpus import Corpus
 from .encoding import Column, Encoder, Filled
 from .errors import LmscoreError, RecordError
-from .files import STDIN, Format, is_compressed, is_stdout, name_of
+from .files import STDIN, Format, is_compressed, is_stdout, is_stream, name_of
 from .planning import more_together, num_shared
 from .records import Measure, OnError, Provenance, Ranking, Reading, Rows, Score, Text, Tick
 from .roles import Asked, Roles, asked
@@ -580,7 +580,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     except (OSError, RuntimeError) as err:  # a name too long, links in a circle
         raise LmscoreError(f"cannot write {out}: {getattr(err, 'strerror', None) or err}; choose another -o") from err
     tables.check(source.paths, source.form)
-    if source.shard is not None and any(map(tables.is_stream, source.paths)):
+    if source.shard is not None and any(map(is_stream, source.paths)):
         raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
     position = Position()
     rows = tables.rows(source.paths, source.form, position)
@@ -624,7 +624,7 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed:
         progress = _progress(work)
         if not work.state.done:
             progress = run(todo, scorer, work, report)
-        elif any(map(tables.is_stream, todo.source.paths)):
+        elif any(map(is_stream, todo.source.paths)):
             _same(todo, work)
         work.close()
         with journal.explained(places.out):
@@ -650,7 +650,7 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed:
 def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
     """What must be the same for a run to go on."""
     source, job = todo.source, todo.job
-    files = [path for path in source.paths if not tables.is_stream(path)]
+    files = [path for path in source.paths if not is_stream(path)]
     return {
         "lmscore": __version__,
         "arithmetic": scorer.arithmetic,

@@ -179,6 +179,24 @@ def opened(path: str) -> Iterator[BinaryIO]:
         raise LmscoreError(f"cannot read {name}: {err.strerror or err}; check its permissions") from err
 
 
+def check(path: str) -> None:
+    """See that a file can be opened, if that does not take anything from it.
+
+    Raises:
+        LmscoreError: it cannot, or it is compressed.
+    """
+    if is_compressed(path):
+        raise LmscoreError(f"{path} is compressed; unpack it first, or give it to lmscore batch")
+    if not is_stream(path):
+        with opened(path):
+            pass
+
+
+def is_stream(path: str) -> bool:
+    """Whether it can be read only once, from its beginning: standard input, a pipe."""
+    return path == STDIN or (Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir())
+
+
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Numbered lines, from 1, without their terminators."""
     with opened(path) as stream:

@@ -82,10 +82,10 @@ def _network(model: Any) -> Network:
 
     pretrained = Pretrained(model)
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    weights = model.state_dict()
-    if not decoder.fits(config, weights) or model.model.rotary_emb.attention_scaling != 1:
+    state = model.state_dict()
+    if not decoder.fits(config, state) or model.model.rotary_emb.attention_scaling != 1:
         return pretrained
-    fast = decoder.Decoder(config, weights, model.model.rotary_emb.inv_freq)
+    fast = decoder.Decoder(config, state, model.model.rotary_emb.inv_freq)
     stem = [(7 * i) % min(fast.vocabulary, 97) for i in range(24)]
     probe = [(*stem, 0, 1, 0, 0), (*stem, 1, 0, 0, 0)]
     expected = model(torch.tensor(probe, device=model.device)[:, :-1]).logits.flatten(0, 1)  # [54, V]

@@ -51,8 +51,8 @@ class Format(str, Enum):
             raise typer.BadParameter(f"--json and --format {chosen.value} contradict each other")
         named = TableFormat.of(output or "")
         if named is TableFormat.parquet or is_compressed(output or ""):
-            kind = "compressed" if is_compressed(output or "") else "as Parquet; lmscore batch does"
-            raise typer.BadParameter(f"-o {output}: this writes nothing {kind}; end it in .jsonl, .csv or .tsv, say")
+            kind = "compressed files" if is_compressed(output or "") else "Parquet, which lmscore batch does"
+            raise typer.BadParameter(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")
         if chosen is not None or json:
             return chosen or cls.json
         if PurePath(output or "").suffix.lower() == ".json":
@@ -89,7 +89,7 @@ InputFormat = Literal["lines", "jsonl"]
 View = Literal["table", "heat", "both"]
 
 
-def _few(threads: int | None) -> int | None:
+def _startable(threads: int | None) -> int | None:
     """Refuse so many threads that no system starts them."""
     if threads is not None and not 1 <= threads <= 1024:
         raise typer.BadParameter("it is from 1 to 1024")
@@ -265,7 +265,9 @@ DeviceOpt = Annotated[
 ]
 ThreadsOpt = Annotated[
     int | None,
-    typer.Option("--threads", metavar="N", callback=_few, help="CPU threads to use.", show_default=False, **_MODEL),
+    typer.Option(
+        "--threads", metavar="N", callback=_startable, help="CPU threads to use.", show_default=False, **_MODEL
+    ),
 ]
 
 BosOpt = Annotated[

@@ -62,10 +62,10 @@ class Roles:
         strings = [name for name, value in row.fields.items() if isinstance(value, str) and not _is_number(value)]
         if len(strings) != 1:
             raise LmscoreError(f"{row.where}: name what to score with --text-column; the columns are {columns}")
-        if mark := next((mark for mark in (";", "\t", ",") if mark in strings[0]), None):
+        if any(mark in strings[0] for mark in ";\t,"):
             raise LmscoreError(
-                f"{row.where}: name what to score with --text-column; there is {json.dumps(strings[0])}, "
-                f"as if {json.dumps(mark)} parted columns, which it does not here"
+                f"{row.where}: the only column is {json.dumps(strings[0], ensure_ascii=False)}; if that is several, "
+                "part them by commas, or by tabs with --input-format tsv; if not, name it with --text-column"
             )
         return replace(self, text=strings[0])
 

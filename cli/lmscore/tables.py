@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import LmscoreError, one_line
-from .files import STDIN, Format, decoded, name_of, opened, parsed, twice, without_signature
+from .files import STDIN, Format, decoded, is_stream, name_of, opened, parsed, twice, without_signature
 
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
@@ -89,11 +89,6 @@ def check(paths: Iterable[str], form: Format | None) -> None:
         if not is_stream(path):
             with opened(path):
                 pass
-
-
-def is_stream(path: str) -> bool:
-    """Whether it can be read only once, from its beginning: standard input, a pipe."""
-    return path == STDIN or (Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir())
 
 
 def count(paths: Iterable[str], form: Format | None) -> int:

@@ -41,14 +41,13 @@ class Stored:
         return self.first + ITEM * math.prod(self.shape)
 
     @property
-    def _row(self) -> int:
-        """Bytes of a row."""
+    def _row_bytes(self) -> int:
         return ITEM * math.prod(self.shape[1:])
 
     def part(self, first: int, count: int) -> "Stored":
         """Rows `first` to `first + count`, as far as there are any."""
         count = min(count, self.shape[0] - first)
-        return Stored(self.path, (count, *self.shape[1:]), self.first + first * self._row)
+        return Stored(self.path, (count, *self.shape[1:]), self.first + first * self._row_bytes)
 
     def rows(self, ids: Sequence[int]) -> Tensor:
         """Some rows, read: [N, ...]. Were they mapped, with each would come a page of up to two megabytes.
@@ -56,11 +55,14 @@ class Stored:
         Raises:
             LmscoreError: the file has gone, or its end.
         """
-        found = bytearray(len(ids) * self._row)
+        found = bytearray(len(ids) * self._row_bytes)
         with _opened(self.path) as file:
             for at, id in enumerate(ids):
-                file.seek(self.first + id * self._row)
-                if file.readinto(memoryview(found)[at * self._row : (at + 1) * self._row]) != self._row:
+                file.seek(self.first + id * self._row_bytes)
+                if (
+                    file.readinto(memoryview(found)[at * self._row_bytes : (at + 1) * self._row_bytes])
+                    != self._row_bytes
+                ):
                     raise OSError("it is shorter now")
         return torch.frombuffer(found, dtype=torch.float32).view(-1, *self.shape[1:])
 
@@ -91,7 +93,8 @@ def by_layer(tensors: dict[str, Stored]) -> Iterator[tuple[str, Tensor]]:
 
 
 def mapped(tensors: Iterable[Stored]) -> list[Tensor]:
-    """Tensors that stand together in a file, mapped together: their pages stay as long as one of them is in use.
+    """Tensors that stand together in a file, mapped together: their pages stay as long as one of them is in use, and
+    with them a file handle.
 
     Raises:
         LmscoreError: the file has gone, or its end.
@@ -100,6 +103,8 @@ def mapped(tensors: Iterable[Stored]) -> list[Tensor]:
     first, end = min(one.first for one in tensors), max(one.end for one in tensors)
     begin = first - first % mmap.ALLOCATIONGRANULARITY
     with _opened(tensors[0].path) as file:
+        if tensors[0].path.stat().st_size < end:
+            raise OSError("it is shorter now")
         pages = mmap.mmap(file.fileno(), end - begin, access=mmap.ACCESS_COPY, offset=begin)
     return [
         torch.frombuffer(pages, dtype=torch.float32, count=math.prod(one.shape), offset=one.first - begin).view(
@@ -115,7 +120,5 @@ def _opened(path: Path) -> Iterator[FileIO]:
     try:
         with path.open("rb", buffering=0) as file:
             yield file
-    except (OSError, ValueError) as err:  # the latter: it is too short to be mapped
-        raise LmscoreError(
-            f"cannot go on reading {path} ({getattr(err, 'strerror', None) or err}); begin again"
-        ) from err
+    except OSError as err:
+        raise LmscoreError(f"cannot go on reading {path} ({err.strerror or err}); start the command again") from err
