@@ -577,15 +577,14 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     Raises:
         typer.BadParameter: a context for groups that bring their own, or something to join to none.
     """
-    files.check(file)
     by_name = "jsonl" if files.Format.of(file) is files.Format.jsonl else "lines"
-    if (form or by_name) == "lines":
-        if join and not context:
-            raise typer.BadParameter("--join needs a context; give --context too")
-        return files.groups_from_lines(file, context, join)
-    if context is not None:
+    lines = (form or by_name) == "lines"
+    if lines and join and not context:
+        raise typer.BadParameter("--join needs a context; give --context too")
+    if not lines and context is not None:
         raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')
-    return files.groups_from_jsonl(file, join)
+    files.check(file)
+    return files.groups_from_lines(file, context, join) if lines else files.groups_from_jsonl(file, join)
 
 
 def _begun(records: Iterator[Record]) -> Iterator[Record]:
