@@ -309,6 +309,7 @@ def batch(
     - `lmscore batch quiz.parquet -o out.parquet --candidates-column endings --gold-column label`
     """
     from . import batch as batches
+    from .journal import KEPT
 
     if html is not None and files.is_stdout(html):
         raise typer.BadParameter("--html names a file: standard output has the summary")
@@ -333,8 +334,8 @@ def batch(
     with files.output(None) as stream:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by)
-        kept = "stopped: what is done is kept, and the same command goes on from there"
-        with contextlib.nullcontext() if quiet else interrupt.told(kept), terminal.pace(quiet) as pace:
+        stopped = contextlib.nullcontext() if quiet else interrupt.told(f"stopped: {KEPT}")
+        with stopped, terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
         with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
             if summary is None or not files.is_stdout(summary):
@@ -540,7 +541,7 @@ def _texts(texts: list[str], paths: list[str], whole: bool, context: str | None)
     if paths.count(files.STDIN) > 1:
         raise typer.BadParameter("- stands for standard input, which can be read only once")
     for path in paths:  # one that is not there is said before the others are scored
-        files.check(path)
+        files.check_text(path)
     read = files.whole_text if whole else files.texts_from_file
     return chain.from_iterable(read(path, context) for path in paths)
 
@@ -583,7 +584,7 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
         raise typer.BadParameter("--join needs a context; give --context too")
     if not lines and context is not None:
         raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')
-    files.check(file)
+    files.check_text(file)
     return files.groups_from_lines(file, context, join) if lines else files.groups_from_jsonl(file, join)
 
 

@@ -179,14 +179,23 @@ def opened(path: str) -> Iterator[BinaryIO]:
         raise LmscoreError(f"cannot read {name}: {err.strerror or err}; check its permissions") from err
 
 
+def check_text(path: str) -> None:
+    """See that a file can be read as text, before others are.
+
+    Raises:
+        LmscoreError: it cannot be opened, or it is compressed.
+    """
+    if is_compressed(path):
+        raise LmscoreError(f"{path} is compressed; unpack it first, or give it to lmscore batch")
+    check(path)
+
+
 def check(path: str) -> None:
     """See that a file can be opened, if that does not take anything from it.
 
     Raises:
-        LmscoreError: it cannot, or it is compressed.
+        LmscoreError: it cannot.
     """
-    if is_compressed(path):
-        raise LmscoreError(f"{path} is compressed; unpack it first, or give it to lmscore batch")
     if not is_stream(path):
         with opened(path):
             pass

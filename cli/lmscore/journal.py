@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 from . import locks
 from .errors import LmscoreError
 
+KEPT = "what is done is kept, and the same command goes on from there"
+
 VERSION = 1
 """Raise it when a journal's fields or a part's contents change: older ones are begun again."""
 
@@ -214,6 +216,4 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        raise LmscoreError(
-            f"cannot write {path}: {err.strerror or err}; what is done is kept, and the same command goes on from there"
-        ) from err
+        raise LmscoreError(f"cannot write {path}: {err.strerror or err}; {KEPT}") from err

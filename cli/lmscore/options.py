@@ -49,13 +49,14 @@ class Format(str, Enum):
         """
         if chosen is not None and json and chosen is not cls.json:
             raise typer.BadParameter(f"--json and --format {chosen.value} contradict each other")
-        named = TableFormat.of(output or "")
-        if named is TableFormat.parquet or is_compressed(output or ""):
-            kind = "compressed files" if is_compressed(output or "") else "Parquet, which lmscore batch does"
+        path = output or ""
+        named, packed = TableFormat.of(path), is_compressed(path)
+        if named is TableFormat.parquet or packed:
+            kind = "compressed files" if packed else "Parquet, which lmscore batch does"
             raise typer.BadParameter(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")
         if chosen is not None or json:
             return chosen or cls.json
-        if PurePath(output or "").suffix.lower() == ".json":
+        if PurePath(path).suffix.lower() == ".json":
             return cls.json
         by_name = {TableFormat.jsonl: cls.json, TableFormat.csv: cls.csv, TableFormat.tsv: cls.tsv}
         return cls.table if named is None else by_name.get(named, cls.table)

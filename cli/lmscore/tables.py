@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from . import files
 from .errors import LmscoreError, one_line
-from .files import STDIN, Format, decoded, is_stream, name_of, opened, parsed, twice, without_signature
+from .files import STDIN, Format, decoded, name_of, opened, parsed, twice, without_signature
 
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
@@ -86,9 +87,7 @@ def check(paths: Iterable[str], form: Format | None) -> None:
     for path in paths:
         if form is None:
             _format(path)
-        if not is_stream(path):
-            with opened(path):
-                pass
+        files.check(path)
 
 
 def count(paths: Iterable[str], form: Format | None) -> int:

@@ -55,14 +55,13 @@ class Stored:
         Raises:
             LmscoreError: the file has gone, or its end.
         """
-        found = bytearray(len(ids) * self._row_bytes)
+        size = self._row_bytes
+        found = bytearray(len(ids) * size)
+        room = memoryview(found)
         with _opened(self.path) as file:
             for at, id in enumerate(ids):
-                file.seek(self.first + id * self._row_bytes)
-                if (
-                    file.readinto(memoryview(found)[at * self._row_bytes : (at + 1) * self._row_bytes])
-                    != self._row_bytes
-                ):
+                file.seek(self.first + id * size)
+                if file.readinto(room[at * size : (at + 1) * size]) != size:
                     raise OSError("it is shorter now")
         return torch.frombuffer(found, dtype=torch.float32).view(-1, *self.shape[1:])
 
