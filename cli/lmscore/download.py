@@ -56,7 +56,7 @@ def holdings() -> Iterator[Holding]:
 def cached(entry: Entry) -> Path | None:
     """The folder a catalogue model lies in, or None."""
     folder = _folder(entry)
-    return folder if folder.is_dir() else None
+    return folder if os.path.isdir(folder) else None  # Path.is_dir raises where the cache may not be looked into
 
 
 def fetch(entry: Entry, report: Report = silent) -> Path:

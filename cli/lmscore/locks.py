@@ -21,15 +21,17 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
     """
     import filelock
 
-    folder, fresh = path.parent, not path.parent.exists()
+    folder, fresh, lock = path.parent, False, filelock.FileLock(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            busy()
-            lock.acquire()
+        while not lock.is_locked:
+            fresh = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # who held it had made the folder, and took it away
+                try:
+                    lock.acquire(timeout=0)
+                except filelock.Timeout:
+                    busy()
+                    lock.acquire()
     except OSError as err:
         raise LmscoreError(f"cannot write into {folder}: {err.strerror or err}; {advice}") from err
 
