@@ -134,10 +134,10 @@ def test_the_same_candidate_twice_is_a_tie_and_said(cli: Cli) -> None:
 
 
 GROUPS = {
-    "broken": ('{"candidates": ["a"', "not JSON (Expecting ',' delimiter at column 20); write {"),
-    "list": ('["a"]', 'not an object; write {"context": …, "candidates": […]}'),
+    "broken": ('{"candidates": ["a"', "not JSON (Expecting ',' delimiter at column 20); a line is {"),
+    "list": ('["a"]', 'not an object; a line is {"context": …, "candidates": […]}'),
     "number": ("7", "not an object"),
-    "twice": ('{"candidates": ["a"], "candidates": ["b"]}', '"candidates" stands there twice; write {'),
+    "twice": ('{"candidates": ["a"], "candidates": ["b"]}', '"candidates" stands there twice; a line is {'),
     "deep": ("[" * 100_000, "JSON that Python does not read"),
     "digits": (f'{{"candidates": {"9" * 5000}}}', "JSON that Python does not read"),
     "context": ('{"context": 3, "candidates": ["a"]}', '"context" is not a string; leave it out for none'),

@@ -1,8 +1,9 @@
-"""A lock file: held by one at a time, waited for or not, and gone afterwards with the folder that was made for it."""
+"""A lock file: held by one at a time, waited for or not, and gone afterwards."""
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,47 +21,31 @@ def nothing() -> None:
     """Wait."""
 
 
-def waiting(path: Path, busy: Callable[[], object] = nothing) -> tuple[threading.Thread, list[str]]:
-    """A thread that asks for a lock that is held, and what it says: that it holds it, or why not."""
-    said, asked = list[str](), threading.Event()
-
-    def busy_or_not() -> None:
-        asked.set()
-        busy()
-
-    def ask() -> None:
-        try:
-            with locks.held(path, busy_or_not, "go elsewhere"):
-                said.append("held")
-        except LmscoreError as err:
-            said.append(str(err))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    assert asked.wait(60)
-    return thread, said
-
-
-def test_a_lock_goes_with_the_folder_that_was_made_for_it(path: Path) -> None:
+def test_a_lock_is_there_while_it_is_held(path: Path) -> None:
     with locks.held(path, nothing, "go elsewhere"):
         assert path.exists()
-    assert not path.parent.exists()
+    assert not path.exists()
 
 
-def test_a_folder_that_something_has_come_into_stays(path: Path) -> None:
-    with locks.held(path, nothing, "go elsewhere"):
-        path.with_name("work").touch()
-    assert [place.name for place in path.parent.iterdir()] == ["work"]
+def test_those_who_wait_hold_it_one_after_the_other(path: Path) -> None:
+    inside = most = times = 0
 
+    def ask() -> None:
+        nonlocal inside, most, times
+        for _ in range(4):
+            with locks.held(path, nothing, "go elsewhere"):
+                inside, times = inside + 1, times + 1
+                most = max(most, inside)
+                time.sleep(0.01)
+                inside -= 1
 
-def test_who_waits_gets_it_though_the_folder_went_with_it(path: Path) -> None:
-    with locks.held(path, nothing, "go elsewhere"):
-        waiters = [waiting(path) for _ in range(3)]
-        assert not any(said for _, said in waiters)
-    for thread, said in waiters:
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
         thread.join(60)
-        assert said == ["held"]
-    assert not path.parent.exists()
+    assert (most, times) == (1, 12)
+    assert not path.exists()
 
 
 def test_who_will_not_wait_says_so_and_takes_nothing(path: Path) -> None:
@@ -68,9 +53,8 @@ def test_who_will_not_wait_says_so_and_takes_nothing(path: Path) -> None:
         raise LmscoreError("another is at work")
 
     with locks.held(path, nothing, "go elsewhere"):
-        thread, said = waiting(path, refuse)
-        thread.join(60)
-        assert said == ["another is at work"]
+        with pytest.raises(LmscoreError, match="^another is at work$"), locks.held(path, refuse, "go elsewhere"):
+            pass
         assert path.exists()
 
 

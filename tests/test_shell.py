@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lmscore import __version__, files, interrupt
+from lmscore import __version__, interrupt, sinks
 from lmscore.terminal import command, progress
 
 from .cli import Cli, process, shell
@@ -122,8 +122,8 @@ def test_a_pipe_nobody_reads_is_no_error(cli: Cli) -> None:
 
         flush = write
 
-    sink = files.Sink(Gone())  # type: ignore[arg-type]
-    with pytest.raises(files.ClosedPipe):
+    sink = sinks.Sink(Gone())  # type: ignore[arg-type]
+    with pytest.raises(sinks.ClosedPipe):
         sink.write("a")
 
 
@@ -375,6 +375,16 @@ def test_a_page_is_whole_though_the_reader_of_the_output_has_gone(tmp_path: Path
     assert ended.stderr == "" and ended.stdout.splitlines()[-1] == "0"
     assert (tmp_path / "a.html").read_text(encoding="utf-8").count("line 299") > 0
     assert "json" in words or (tmp_path / "a.svg").read_text(encoding="utf-8").endswith("</svg>\n")
+
+
+@posix
+def test_a_terminal_is_standard_output_by_its_own_name_and_nowhere_is_nobody_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = os.openpty()
+    with open(leader), open(follower, "w") as terminal, open(os.devnull, "w") as nowhere:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert sinks.is_stdout(os.ttyname(follower)) and not sinks.is_stdout(os.devnull)
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        assert not sinks.is_stdout(os.devnull)
 
 
 @linux

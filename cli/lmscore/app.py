@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
 
 import typer
 
-from . import __version__, catalogue, download, files, hints, interrupt, show, terminal
+from . import __version__, catalogue, download, files, hints, interrupt, show, sinks, terminal
 from . import options as opt
 from .errors import LmscoreError
+from .formats import Format
 from .records import Measure, OnError, Ranking, Reading, Rows, Score, Text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ app.add_typer(models_app, name="models")
 def run() -> int:
     """Run the command line, and give its exit code. The only place that catches an expected failure."""
     try:
-        with contextlib.redirect_stdout(cast(TextIO, files.Sink(sys.stdout))):
+        with contextlib.redirect_stdout(cast(TextIO, sinks.Sink(sys.stdout))):
             code: int = app(prog_name="lmscore", standalone_mode=False) or 0
             sys.stdout.flush()
     except LmscoreError as err:
@@ -58,7 +59,7 @@ def run() -> int:
             said = said.removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
             terminal.say("error", f"{said}; see {err.ctx.command_path if err.ctx else 'lmscore'} --help")
         return 2
-    except files.ClosedPipe:
+    except sinks.ClosedPipe:
         return 0
     return code
 
@@ -141,7 +142,7 @@ def score(
     terminal.listen(quiet, verbose)
     source = _begun(_spaced(_texts(texts or [], file or [], whole, context)))
     read = file or [files.STDIN]
-    with files.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
+    with sinks.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
@@ -195,7 +196,7 @@ def rank(
     reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
     groups = _hinted(_begun(_groups(file, input_format, context, join)))
-    with files.output(output, [file]) as stream, _besides(output, [file], svg=svg, html=html) as besides:
+    with sinks.output(output, [file]) as stream, _besides(output, [file], svg=svg, html=html) as besides:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
             rankings = scorer.rankings(groups, by, reading, tick=show.ticks(pace))
@@ -247,7 +248,7 @@ def diff(
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
     source = list(_spaced(_compared(texts or [], models, context)))
     read = [files.STDIN]
-    with files.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
+    with sinks.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
         opened = (_open(quiet, name, revision, trust_remote_code, dtype, device, threads, bos) for name in models)
         first, second = _scored_by(opened, source, reading, quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
@@ -311,7 +312,7 @@ def batch(
     from . import batch as batches
     from .journal import KEPT
 
-    if html is not None and files.is_stdout(html):
+    if html is not None and sinks.is_stdout(html):
         raise typer.BadParameter("--html names a file: standard output has the summary")
     terminal.listen(quiet, verbose)
     roles = _roles(
@@ -331,14 +332,14 @@ def batch(
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
     if hint := hints.of_seams(todo.first.texts, "--join ' ' puts one there"):
         log.warning("%s", hint)
-    with files.output(None) as stream:
+    with sinks.output(None) as stream:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by)
         stopped = contextlib.nullcontext() if quiet else interrupt.told(f"stopped: {KEPT}")
         with stopped, terminal.pace(quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
-        with contextlib.suppress(files.ClosedPipe):  # the work is done, and its exit code stands
-            if summary is None or not files.is_stdout(summary):
+        with contextlib.suppress(sinks.ClosedPipe):  # the work is done, and its exit code stands
+            if summary is None or not sinks.is_stdout(summary):
                 show.summary(done, scorer.provenance, by, stream)
     if not quiet:
         bad = f"; {done.corpus.bad:,} bad ones are in {todo.places.errors}" if done.corpus.bad else ""
@@ -351,7 +352,7 @@ def batch(
 def models(command: typer.Context, json: opt.ModelsJsonOpt = False) -> None:
     """List the models lmscore knows by name, and what of them lies in its cache."""
     if command.invoked_subcommand is None:
-        with files.output(None) as stream:
+        with sinks.output(None) as stream:
             show.holdings(download.holdings(), stream, json)
 
 
@@ -407,12 +408,12 @@ def _besides(output: str | None, read: Sequence[str], **names: str | None) -> It
         for name, path in names.items():
             if path is None:
                 continue
-            if files.is_stdout(path):
+            if sinks.is_stdout(path):
                 raise typer.BadParameter(f"--{name} names a file: standard output has the table")
             other = taken.setdefault(os.path.realpath(path), f"--{name}")
             if other != f"--{name}":
                 raise typer.BadParameter(f"--{name} and {other} name the same file; choose another for one of them")
-            streams[name] = opened.enter_context(files.output(path, read))
+            streams[name] = opened.enter_context(sinks.output(path, read))
         yield show.Besides(**streams)
 
 
@@ -578,7 +579,7 @@ def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: 
     Raises:
         typer.BadParameter: a context for groups that bring their own, or something to join to none.
     """
-    by_name = "jsonl" if files.Format.of(file) is files.Format.jsonl else "lines"
+    by_name = "jsonl" if Format.of(file) is Format.jsonl else "lines"
     lines = (form or by_name) == "lines"
     if lines and join and not context:
         raise typer.BadParameter("--join needs a context; give --context too")

@@ -19,10 +19,12 @@ from . import __version__, encoding, journal, tables
 from .corpus import Corpus
 from .encoding import Column, Encoder, Filled
 from .errors import LmscoreError, RecordError
-from .files import STDIN, Format, is_compressed, is_stdout, is_stream, name_of
+from .files import STDIN, is_stream, name_of
+from .formats import Format, compression
 from .planning import more_together, num_shared
 from .records import Measure, OnError, Provenance, Ranking, Reading, Rows, Score, Text, Tick
 from .roles import Asked, Roles, asked
+from .sinks import is_stdout
 from .tables import Position, Row
 from .views.rows import token_object, word_object
 
@@ -513,7 +515,8 @@ class Places:
                 raise LmscoreError(f"cannot write {summary}: there is no such folder; make it first")
             if summary.is_dir():
                 raise LmscoreError(f"cannot write {summary}: it is a folder; name a file")
-            if not os.access(summary.parent, os.W_OK):
+            replaced = summary.is_file() or not summary.exists()  # a device is written as it stands
+            if replaced and not os.access(summary.parent, os.W_OK):
                 raise LmscoreError(
                     f"cannot write {summary}: {summary.parent} may not be written to; choose another place"
                 )
@@ -564,7 +567,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     form = Format.of(out)
     if out == STDIN:
         raise LmscoreError("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
-    if form is None or form is Format.txt or is_compressed(out):
+    if form is None or form is Format.txt or compression(out):
         raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
     lists = [column.name for column in job.columns if column in (TOKENS, WORDS)]
     if lists and form in (Format.csv, Format.tsv):

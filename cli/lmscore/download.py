@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
@@ -64,7 +64,7 @@ def fetch(entry: Entry, report: Report = silent) -> Path:
 
     Raises:
         LmscoreError: the index cannot be reached, a checksum is wrong, the disk is full, the cache
-            cannot be written. Nothing is left behind.
+            cannot be written. No file is left behind.
     """
     if found := cached(entry):
         return found
@@ -73,10 +73,9 @@ def fetch(entry: Entry, report: Report = silent) -> Path:
             return found
         folder = _folder(entry)
         models = folder.parent
-        made = [parent for parent in (models, models.parent) if not parent.exists()]
-        with interrupt.undone(lambda: _clear(models, made)):
+        models.mkdir(exist_ok=True)
+        with interrupt.undone(lambda: _clear(models)):
             _clear(models)  # after one that was killed
-            models.mkdir(parents=True, exist_ok=True)
             _make(entry, Path(tempfile.mkdtemp(prefix=".partial-", dir=models)), report).rename(folder)
             for older in models.glob(f"{entry.name}-*"):  # of another conversion: nobody would find it again
                 if older != folder:
@@ -84,13 +83,10 @@ def fetch(entry: Entry, report: Report = silent) -> Path:
         return folder
 
 
-def _clear(models: Path, made: Iterable[Path] = ()) -> None:
-    """Delete what is not whole, and folders made for nothing. Who holds the lock may: nobody else is at work."""
+def _clear(models: Path) -> None:
+    """Delete what is not whole. Who holds the lock may: nobody else is at work."""
     for unfinished in models.glob(".partial-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
-    for folder in made:
-        with contextlib.suppress(OSError):  # not empty: a model is in it
-            folder.rmdir()
 
 
 def remove(entry: Entry) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import LmscoreError, one_line
-from .files import Format
+from .formats import Format
 from .tables import Row
 
 Kind = Literal["number", "count", "string", "flag", "numbers", "tokens", "words"]

@@ -10,7 +10,7 @@ from .errors import LmscoreError
 
 @contextlib.contextmanager
 def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
-    """Hold a lock. Its folder is made where there is none, and goes with it if nothing else has come into it.
+    """Hold a lock. Its folder is made where there is none, and stays: others may wait in it.
 
     Args:
         busy: called where another process holds it; if that raises nothing, it is waited for.
@@ -21,19 +21,16 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
     """
     import filelock
 
-    folder, fresh, lock = path.parent, False, filelock.FileLock(path)
+    lock = filelock.FileLock(path)
     try:
-        while not lock.is_locked:
-            fresh = not folder.exists()
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # who held it had made the folder, and took it away
-                try:
-                    lock.acquire(timeout=0)
-                except filelock.Timeout:
-                    busy()
-                    lock.acquire()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            busy()
+            lock.acquire()
     except OSError as err:
-        raise LmscoreError(f"cannot write into {folder}: {err.strerror or err}; {advice}") from err
+        raise LmscoreError(f"cannot write into {path.parent}: {err.strerror or err}; {advice}") from err
 
     def leave() -> None:
         if not lock.is_locked:  # it may be called twice, and another process may hold it by then
@@ -41,9 +38,6 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Windows does not delete an open file; an empty one may stay there
             path.unlink()
         lock.release()
-        if fresh:
-            with contextlib.suppress(OSError):  # not empty
-                folder.rmdir()
 
     with interrupt.undone(leave):
         yield

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Optional
 import typer
 
 from .catalogue import DEFAULT_MODEL
-from .files import Format as TableFormat
-from .files import is_compressed
+from .formats import Format as TableFormat
+from .formats import compression
 from .records import Boundary, Measure, OnError, Rows
 from .views.units import Unit
 
@@ -38,7 +38,7 @@ class Format(str, Enum):
     @property
     def separator(self) -> str:
         """What stands between the fields of a row."""
-        return "\t" if self is Format.tsv else ","
+        return TableFormat(self.value).separator
 
     @classmethod
     def of(cls, chosen: Optional["Format"], json: bool, output: str | None) -> "Format":
@@ -50,7 +50,7 @@ class Format(str, Enum):
         if chosen is not None and json and chosen is not cls.json:
             raise typer.BadParameter(f"--json and --format {chosen.value} contradict each other")
         path = output or ""
-        named, packed = TableFormat.of(path), is_compressed(path)
+        named, packed = TableFormat.of(path), compression(path)
         if named is TableFormat.parquet or packed:
             kind = "compressed files" if packed else "Parquet, which lmscore batch does"
             raise typer.BadParameter(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
-from . import files, terminal
 from . import options as opt
+from . import sinks, terminal
 from .catalogue import Holding
 from .download import cache_root
 from .records import Measure, Provenance, Ranking, Reading, Score
@@ -68,7 +68,7 @@ class Besides:
 
     def beside(self, stream: TextIO) -> TextIO:
         """The output that they stand beside: if there are any, it goes on when its reader has gone, for their sake."""
-        return stream if self == NOTHING else cast(TextIO, files.Lasting(stream))
+        return stream if self == NOTHING else cast(TextIO, sinks.Lasting(stream))
 
 
 NOTHING = Besides()
@@ -195,10 +195,10 @@ def summary_keeper(json: str | None, html: str | None, name: str, model: Provena
         from .views import report, rows
 
         if json is not None:
-            with files.output(json) as stream:
+            with sinks.output(json) as stream:
                 rows.write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
         if html is not None:
-            with files.output(html) as stream:
+            with sinks.output(html) as stream:
                 stream.write(report.of_corpus(done.corpus, name, model, by, terminal.command()))
 
     return keep

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 from . import files
 from .errors import LmscoreError, one_line
-from .files import STDIN, Format, decoded, name_of, opened, parsed, twice, without_signature
+from .files import STDIN, name_of, opened
+from .formats import GZIP, ZSTANDARD, Format, compression, decoded, first_repeated, parsed, without_signature
 
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
@@ -116,11 +117,12 @@ def _size(path: str) -> int | None:
 
 def _unpacked(path: str, raw: BinaryIO) -> BinaryIO:
     """A file's bytes as they were before it was compressed; failures while reading are `_damage`'s to name."""
-    if path.lower().endswith(".gz"):
+    packed = compression(path)
+    if packed == GZIP:
         import gzip
 
         return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
-    if path.lower().endswith(".zst"):
+    if packed == ZSTANDARD:
         import pyarrow
 
         return io.BufferedReader(pyarrow.CompressedInputStream(raw, "zstd"), 1 << 16)
@@ -203,8 +205,8 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
                 header = values
                 if fault:
                     raise LmscoreError(f"{where}: {fault}; convert it first")
-                if (name_twice := twice(header)) is not None:
-                    raise LmscoreError(f'{where}: two columns are called "{name_twice}"; rename one')
+                if (repeated := first_repeated(header)) is not None:
+                    raise LmscoreError(f'{where}: two columns are called "{repeated}"; rename one')
                 continue
             if not values:  # an empty line: a record of one empty field, or none
                 if len(header) > 1:
@@ -254,8 +256,8 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
         try:
             file = pyarrow.parquet.ParquetFile(stream)
             names = file.schema_arrow.names
-            if (name_twice := twice(names)) is not None:
-                raise LmscoreError(f'{name}: two columns are called "{name_twice}"; rename one')
+            if (repeated := first_repeated(names)) is not None:
+                raise LmscoreError(f'{name}: two columns are called "{repeated}"; rename one')
             number, count = 0, file.metadata.num_rows
             for batch in file.iter_batches(BATCH):
                 columns = [

@@ -1,0 +1,108 @@
+"""How files of records are written down: the format that a name tells, bytes as text, lines as JSON objects.
+
+Opens nothing. What it refuses in a line it does not place: where that stands, its caller knows.
+"""
+
+import codecs
+import json
+import logging
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+from .errors import LmscoreError
+
+log = logging.getLogger(__name__)
+
+GZIP, ZSTANDARD = ".gz", ".zst"
+
+
+class Format(str, Enum):
+    """How a file of records is written."""
+
+    txt = "txt"
+    jsonl = "jsonl"
+    csv = "csv"
+    tsv = "tsv"
+    parquet = "parquet"
+
+    @property
+    def separator(self) -> str:
+        """What stands between the fields of a row."""
+        return "\t" if self is Format.tsv else ","
+
+    @classmethod
+    def of(cls, path: str) -> "Format | None":
+        """The format that a file's name tells, compressed or not: decided here alone."""
+        suffixes = [suffix.lower() for suffix in PurePath(path).suffixes]
+        last = next((suffix for suffix in reversed(suffixes) if suffix not in (GZIP, ZSTANDARD)), "")
+        return {".ndjson": cls.jsonl}.get(last) or next((form for form in cls if last == f".{form.value}"), None)
+
+
+def compression(path: str) -> str | None:
+    """How a file is compressed, by its name: GZIP, ZSTANDARD, or not at all."""
+    return next((ending for ending in (GZIP, ZSTANDARD) if path.lower().endswith(ending)), None)
+
+
+def without_signature(name: str, data: bytes) -> bytes:
+    """A file's beginning without a UTF-8 byte order mark.
+
+    Raises:
+        LmscoreError: it is UTF-16.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise LmscoreError(f"{name} is UTF-16; convert it first, with `iconv -f UTF-16 -t UTF-8` for instance")
+    if data.startswith(codecs.BOM_UTF8):
+        log.warning("%s opens with a UTF-8 byte order mark, which is not part of the text: left out", name)
+        return data.removeprefix(codecs.BOM_UTF8)
+    return data
+
+
+def decoded(data: bytes) -> str:
+    """A line's text, or a whole file's.
+
+    Raises:
+        LmscoreError: the bytes are no UTF-8 text; says from which on, and not where they stand.
+    """
+    if (at := data.find(b"\0")) >= 0:
+        raise LmscoreError(f"a NUL at its byte {at}: a binary file or another encoding (JSON may write \\u0000)")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as err:
+        raise LmscoreError(f"not UTF-8 at its byte {err.start} (0x{data[err.start]:02x})") from err
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        LmscoreError: it is none, or has a name twice; says not where it stands.
+    """
+    try:
+        found = json.loads(line, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as err:
+        raise LmscoreError(f"not JSON ({err.msg} at column {err.colno})") from err
+    except (RecursionError, ValueError) as err:  # nested beyond reason, or a number of thousands of digits
+        raise LmscoreError(f"JSON that Python does not read ({err})") from err
+    if not isinstance(found, dict):
+        raise LmscoreError("not an object")
+    if "\\ud" in line.lower():  # an escape that may be half a pair
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as err:
+            raise LmscoreError("half a surrogate pair, which is no character") from err
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = first_repeated([name for name, _ in pairs])
+        raise LmscoreError(f"{json.dumps(repeated, ensure_ascii=False)} stands there twice")
+    return found
+
+
+def first_repeated(names: Sequence[str]) -> str | None:
+    """The first name that stands there more than once."""
+    return None if len(set(names)) == len(names) else next(name for name in names if names.count(name) > 1)

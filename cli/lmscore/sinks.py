@@ -1,0 +1,174 @@
+"""Where output goes: standard output, or a file that takes its name only when it is whole.
+
+Tells a reader that has gone, a full disk and a closed stream from all other failures. Knows nothing of what is written.
+"""
+
+import contextlib
+import io
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from . import interrupt
+from .errors import LmscoreError
+from .files import STDIN
+
+
+class ClosedPipe(Exception):
+    """Whoever read our output has gone (``| head``): there is nothing left to do."""
+
+
+class Sink:
+    """A text stream whose failures are told from all others: a reader that has gone, a full disk, a closed stream.
+
+    Put in the place of ``sys.stdout``, it speaks for whoever prints.
+    """
+
+    def __init__(self, stream: TextIO | None, name: str = "standard output") -> None:
+        self._stream = stream
+        self._name = name
+        if isinstance(stream, io.TextIOWrapper):  # a notebook's is none
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._watched() as stream:
+            return stream.write(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with self._watched() as stream:
+                stream.flush()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[TextIO]:
+        if self._stream is None:  # the shell's >&-
+            raise LmscoreError(f"{self._name} is closed; name a file with -o")
+        try:
+            with _explained(self._name):
+                yield self._stream
+        except (LmscoreError, ClosedPipe):
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Let what is left in the buffer go nowhere: whoever closes the stream would fail over it once more."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # no file below
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+
+
+class Lasting:
+    """A stream that outlasts its reader: what is written once it has gone (``| head``) goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(ClosedPipe):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(ClosedPipe):
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def output(path: str | None, read: Sequence[str] = ()) -> Iterator[TextIO]:
+    """Standard output, or a file that takes its name only when it is whole.
+
+    Args:
+        read: what is being read, and is not to be replaced.
+
+    Raises:
+        LmscoreError: the output cannot be written.
+        ClosedPipe: nobody reads it any more.
+    """
+    if path is None or is_stdout(path):
+        sys.stdout.write("")  # where it is closed, that shows before the work is done
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    if not path:
+        raise LmscoreError("cannot write a file with an empty name; name one")
+    place = Path(path).resolve()  # a link keeps pointing where it does: what it points to is replaced
+    if place.is_dir():
+        raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
+    if any(_same(source, place) for source in read):
+        raise LmscoreError(f"{path} is being read, and would be lost; choose another place")
+    yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
+
+
+def is_stdout(path: str) -> bool:
+    """Whether a path is standard output, as ``-`` or by another name, as /dev/stdout: a file that it was redirected to
+    is no file to replace. What goes nowhere is nobody's."""
+    if path == STDIN:
+        return True
+    try:
+        place = os.stat(path)
+        ours = os.path.samestat(os.fstat(sys.stdout.fileno()), place)
+        return ours and not os.path.samestat(place, os.stat(os.devnull))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _same(source: str, place: Path) -> bool:
+    try:
+        read = os.fstat(sys.stdin.fileno()) if source == STDIN else os.stat(source)
+        return place.is_file() and os.path.samestat(read, place.stat())
+    except (OSError, ValueError, AttributeError):  # a standard input that is no file
+        return False
+
+
+def _device(path: Path) -> Iterator[TextIO]:
+    """/dev/null, a named pipe: written as it stands."""
+    with _explained(path):
+        stream = path.open("w")
+    with stream:
+        sink = Sink(stream, str(path))
+        yield cast(TextIO, sink)
+        sink.flush()
+
+
+def _whole_file(path: Path) -> Iterator[TextIO]:
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+
+    def discard() -> None:
+        with contextlib.suppress(OSError):  # it has taken its name, or never was
+            part.unlink()
+
+    with interrupt.undone(discard):
+        with _explained(path):
+            stream = part.open("x")
+        with stream:
+            with _explained(path):
+                if path.exists():
+                    shutil.copymode(path, part)
+            sink = Sink(stream, str(path))
+            yield cast(TextIO, sink)
+            sink.flush()
+            with _explained(path):
+                os.fsync(stream.fileno())
+        with _explained(path):
+            part.replace(path)
+
+
+@contextlib.contextmanager
+def _explained(name: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as err:
+        raise ClosedPipe from err
+    except OSError as err:
+        raise LmscoreError(f"cannot write {name}: {err.strerror or err}; choose another place") from err
