@@ -53,7 +53,7 @@ def test_who_will_not_wait_says_so_and_takes_nothing(path: Path) -> None:
         raise LmscoreError("another is at work")
 
     with locks.held(path, nothing, "go elsewhere"):
-        with pytest.raises(LmscoreError, match="^another is at work$"), locks.held(path, refuse, "go elsewhere"):
+        with pytest.raises(LmscoreError, match=r"^another is at work$"), locks.held(path, refuse, "go elsewhere"):
             pass
         assert path.exists()
 
