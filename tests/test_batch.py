@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, journal
 from lmscore.encoding import Encoder
+from lmscore.job import SCORE_COLUMNS, Job
 from lmscore.journal import Journal
 from lmscore.records import Measure, Provenance, Tick
 from lmscore.roles import Asked, Roles
@@ -99,7 +100,7 @@ def test_columns_come_back_and_scores_follow(cli: Cli, tmp_path: Path) -> None:
     assert cli("batch", jsonl(tmp_path / "in.jsonl", STRANGE), "-o", out, "-q").code == 0
     records = read(out)
     assert [{name: record[name] for name in STRANGE[0]} for record in records] == STRANGE
-    assert list(records[0]) == [*STRANGE[0], *batch.SCORE_COLUMNS]
+    assert list(records[0]) == [*STRANGE[0], *SCORE_COLUMNS]
     for record, text in zip(records, TEXTS, strict=True):
         alone = json.loads(cli("score", "--json", "--", text).out)
         for name in ("total_logprob", "mean_logprob", "perplexity", "bits_per_byte"):
@@ -653,8 +654,8 @@ class Constant:
 
 def carried_out(source: Path, out: Path) -> list[dict[str, Any]]:
     """A file scored, and read again without what was added."""
-    columns = (batch.SCORE_COLUMNS["total_logprob"], batch.SCORE_COLUMNS["weakest_token"])
-    job = batch.Job(Roles("text"), Reading(), None, False, "stop", columns)
+    columns = (SCORE_COLUMNS["total_logprob"], SCORE_COLUMNS["weakest_token"])
+    job = Job(Roles("text"), Reading(), None, False, "stop", columns)
     batch.carry_out(
         batch.plan(batch.Source((str(source),)), job, str(out)), Constant(), True, lambda _: None, lambda _: None
     )
@@ -667,7 +668,7 @@ def carried_out(source: Path, out: Path) -> list[dict[str, Any]]:
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 TEXT = WORDS.filter(bool)
-NAMES = st.lists(WORDS.filter(lambda name: name not in ("text", *batch.SCORE_COLUMNS)), unique=True, max_size=3)
+NAMES = st.lists(WORDS.filter(lambda name: name not in ("text", *SCORE_COLUMNS)), unique=True, max_size=3)
 ROUNDS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -988,7 +989,7 @@ def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path, monke
             return super().scores(texts, reading, ahead, tick)
 
     source = jsonl(tmp_path / "in.jsonl", [{"text": text} for text in ("a", "", "b", "", "c", "", "d")])
-    job = batch.Job(Roles("text"), Reading(), None, False, "null", (batch.SCORE_COLUMNS["total_logprob"],))
+    job = Job(Roles("text"), Reading(), None, False, "null", (SCORE_COLUMNS["total_logprob"],))
     todo = batch.plan(batch.Source((str(source),)), job, str(tmp_path / "out.jsonl"))
     batch.carry_out(todo, Counted(), True, lambda _: None, lambda _: None)
     assert calls == [4]

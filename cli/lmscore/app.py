@@ -23,7 +23,7 @@ from .formats import Format
 from .records import Measure, OnError, Ranking, Reading, Rows, Score, Text
 
 if TYPE_CHECKING:
-    from .batch import Job
+    from .job import Job
     from .roles import Roles
     from .scorer import Scorer
 
@@ -468,7 +468,7 @@ def _job(
     Raises:
         typer.BadParameter: it contradicts itself, would do nothing, or names a column that there is not.
     """
-    from .batch import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
+    from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
     tokens, words = lists
     extras = tuple(name for name in ("rank", "entropy", "top") if getattr(reading, name))

@@ -5,28 +5,27 @@ that was killed and goes on computes the very numbers that an undisturbed one do
 """
 
 import hashlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from . import __version__, encoding, journal, tables
 from .corpus import Corpus
-from .encoding import Column, Encoder, Filled
+from .encoding import Encoder
 from .errors import LmscoreError, RecordError
 from .files import STDIN, is_stream, name_of
 from .formats import Format, compression
+from .job import TOKENS, WORDS, Job, Outcome, filled
+from .places import Places
 from .planning import more_together, num_shared
-from .records import Measure, OnError, Provenance, Ranking, Reading, Rows, Score, Text, Tick
-from .roles import Asked, Roles, asked
+from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
+from .roles import Asked, asked
 from .sinks import is_stdout
 from .tables import Position, Row
-from .views.rows import token_object, word_object
 
 BYTES_A_TOKEN = 4
 """About so many, in the texts that most models read: chunks are cut by bytes, before anything is tokenized."""
@@ -36,61 +35,6 @@ FEWEST_BYTES = 16
 
 MOST_BYTES = 32 << 20
 """Texts of a chunk: a bound on memory, where each brings the same long beginning."""
-
-SCORE_COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        Column("total_logprob", "number"),
-        Column("mean_logprob", "number"),
-        Column("byte_logprob", "number"),
-        Column("perplexity", "number"),
-        Column("bits_per_byte", "number"),
-        Column("num_tokens", "count"),
-        Column("num_unscored", "count"),
-        Column("num_bytes", "count"),
-        Column("weakest_token", "string"),
-        Column("weakest_logprob", "number"),
-        Column("windows", "count"),
-        Column("min_context", "count"),
-    )
-}
-RANK_COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        Column("winner", "count"),
-        Column("tied", "flag"),
-        Column("correct", "flag"),
-        Column("total_logprobs", "numbers"),
-        Column("mean_logprobs", "numbers"),
-        Column("byte_logprobs", "numbers"),
-        Column("pmi_logprobs", "numbers"),
-    )
-}
-TOKENS = Column("tokens", "tokens")
-WORDS = Column("words", "words")
-PART_COLUMNS: Mapping[Rows, Sequence[Column]] = {
-    "word": (
-        Column("word_index", "count"),
-        Column("word", "string"),
-        Column("word_start", "count"),
-        Column("word_end", "count"),
-        Column("word_num_tokens", "count"),
-        Column("word_logprob", "number"),
-        Column("word_correction", "number"),
-    ),
-    "token": (
-        Column("token_index", "count"),
-        Column("token", "string"),
-        Column("token_start", "count"),
-        Column("token_end", "count"),
-        Column("token_id", "count"),
-        Column("token_logprob", "number"),
-        Column("token_rank", "count"),
-        Column("token_entropy", "number"),
-        Column("token_straddles", "flag"),
-    ),
-}
-"""What a row tells of a word or a token, where it is not of a record: their fields, with what they are in front."""
 
 
 class Scorer(Protocol):
@@ -109,16 +53,6 @@ class Scorer(Protocol):
     def rankings(
         self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, ahead: int, tick: Tick
     ) -> Iterator[Ranking]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A record and what became of it."""
-
-    asked: Asked
-    score: Score | None = None
-    ranking: Ranking | None = None
-    fault: str | None = None
 
 
 def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
@@ -141,7 +75,7 @@ def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
         yield chunk
 
 
-def outcomes(chunk: Sequence[Asked], job: "Job", scorer: Scorer, tick: Tick) -> list[Outcome]:
+def outcomes(chunk: Sequence[Asked], job: Job, scorer: Scorer, tick: Tick) -> list[Outcome]:
     """Score a chunk; a record that cannot be scored does not keep the others from it."""
     found: dict[int, Outcome] = {}
     kinds = [_kind(record, job, scorer) for record in chunk]
@@ -163,7 +97,7 @@ def outcomes(chunk: Sequence[Asked], job: "Job", scorer: Scorer, tick: Tick) -> 
 Kind = Literal["fault"] | Measure | None
 
 
-def _kind(record: Asked, job: "Job", scorer: Scorer) -> Kind:
+def _kind(record: Asked, job: Job, scorer: Scorer) -> Kind:
     """What is to be done with a record: nothing, ranking it so that this measure is there, or scoring it."""
     if record.fault is not None:
         return "fault"
@@ -171,7 +105,7 @@ def _kind(record: Asked, job: "Job", scorer: Scorer) -> Kind:
     return "pmi" if pmi else job.by
 
 
-def _scored(records: Sequence[Asked], kind: Kind, job: "Job", scorer: Scorer, tick: Tick) -> Iterator[Outcome]:
+def _scored(records: Sequence[Asked], kind: Kind, job: Job, scorer: Scorer, tick: Tick) -> Iterator[Outcome]:
     if kind == "fault":
         yield from (Outcome(record, fault=record.fault) for record in records)
     elif kind is None:
@@ -180,80 +114,6 @@ def _scored(records: Sequence[Asked], kind: Kind, job: "Job", scorer: Scorer, ti
     else:
         rankings = scorer.rankings((record.texts for record in records), kind, job.reading, scorer.look_ahead, tick)
         yield from (Outcome(record, ranking=ranking) for record, ranking in zip(records, rankings, strict=True))
-
-
-def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
-    """The values of the columns that an outcome has, by their own names; of a text's, those alone that are added."""
-    if (score := outcome.score) is not None:
-        return {column.name: _value(score, column, job.extras) for column in job.columns}
-    if (ranking := outcome.ranking) is None:
-        return {}
-    in_order = sorted(ranking.candidates, key=lambda candidate: candidate.index)
-    first = ranking.firsts[job.by or "sum"]  # it may have been ranked by pmi, for that to be known as well
-    winner = first[0] if len(first) == 1 else None
-    gold = outcome.asked.gold
-    pmi = [candidate.pmi for candidate in in_order]
-    return {
-        "winner": winner,
-        "tied": len(first) > 1,
-        "correct": None if gold is None else winner == gold,
-        "total_logprobs": [candidate.score.total_logprob for candidate in in_order],
-        "mean_logprobs": [candidate.score.mean_logprob for candidate in in_order],
-        "byte_logprobs": [candidate.score.byte_logprob for candidate in in_order],
-        "pmi_logprobs": None if None in pmi else pmi,
-    }
-
-
-def _value(score: Score, column: Column, extras: Sequence[str]) -> Any:
-    if column == TOKENS:
-        return [token_object(token, extras) for token in score.tokens]
-    if column == WORDS:
-        return [] if score.words is None else list(map(word_object, score.words.items))
-    if column.name.startswith("weakest_"):
-        return getattr(score.weakest, column.name.removeprefix("weakest_"), None)
-    return getattr(score, column.name)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to do with each record.
-
-    Attributes:
-        by: the measure that a winner wins by; None where records are texts.
-        weigh_pmi: also weigh candidates against what they get with no context, where there is one.
-        on_error: what to do about a record that cannot be scored.
-        columns: what is added to each record, by the names of `SCORE_COLUMNS` or `RANK_COLUMNS`.
-        prefix: stands before their names.
-        extras: which of ``rank``, ``entropy`` and ``top`` tokens have.
-        rows: what a row of the output is; of a word or a token, it repeats what is told of its record.
-    """
-
-    roles: Roles
-    reading: Reading
-    by: Measure | None
-    weigh_pmi: bool
-    on_error: OnError
-    columns: tuple[Column, ...]
-    prefix: str = ""
-    extras: tuple[str, ...] = ()
-    rows: Rows = "record"
-
-    @property
-    def added(self) -> list[Column]:
-        """The columns by the names that they get."""
-        return [column for _, column in self.named]
-
-    @cached_property
-    def named(self) -> list[tuple[str, Column]]:
-        """The columns by their own names, each with the one that it becomes."""
-        own = (*self.columns, *self.parts)
-        return [(column.name, Column(self.prefix + column.name, column.kind)) for column in own]
-
-    @cached_property
-    def parts(self) -> list[Column]:
-        """The columns that tell of a word or a token, where a row is one."""
-        left_out = {f"token_{name}" for name in ("rank", "entropy") if name not in self.extras}
-        return [column for column in PART_COLUMNS.get(self.rows, ()) if column.name not in left_out]
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +183,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
             work.commit(done, _kept(progress, digest))
             raise LmscoreError(f"{_placed(bad[0])}; {MEND}")
         kept = found if job.on_error == "null" else [outcome for outcome in found if outcome.fault is None]
-        work.write("out", encoder.encode([filled for outcome in kept for filled in _filled(outcome, job)]))
+        work.write("out", encoder.encode([row for outcome in kept for row in filled(outcome, job)]))
         work.write("errors", b"".join(map(_error, bad)))
         done += len(chunk)
         digest = _met(digest, (record.row for record in chunk))
@@ -387,24 +247,6 @@ def _progress(work: journal.Journal) -> Progress:
         raise LmscoreError("the journal is not one that lmscore can read; --restart begins again") from err
 
 
-def _filled(outcome: Outcome, job: Job) -> Iterator[Filled]:
-    """The rows that a record becomes: one, or one for each of its words or tokens."""
-    whole = values(outcome, job)
-    for part in [{}] if job.rows == "record" or outcome.score is None else _parts(outcome.score, job):
-        found = whole | part
-        yield Filled(outcome.asked.row, {column.name: found.get(own) for own, column in job.named})
-
-
-def _parts(score: Score, job: Job) -> Iterator[dict[str, Any]]:
-    """What is told of each word, or of each token."""
-    items: Sequence[Any] = () if score.words is None else score.words.items
-    for item in items if job.rows == "word" else score.tokens:
-        yield {
-            column.name: getattr(item, column.name.removeprefix(f"{job.rows}_"))  # "word" is the word's own text
-            for column in job.parts
-        }
-
-
 def _counted(corpus: Corpus, found: Sequence[Outcome], job: Job) -> Corpus:
     scored = [(_name(one.asked.row, job), one.score) for one in found if one.score is not None]
     ranked = [(one.ranking, one.asked.gold, one.asked.group) for one in found if one.ranking is not None]
@@ -454,74 +296,6 @@ class Source:
             count = tables.count(self.paths, self.form)
             own = range((part - 1) * count // parts, part * count // parts)
         return own[: self.limit]
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a run writes: its output, and beside it what is there while it works.
-
-    Attributes:
-        out: takes its name when it is whole.
-        summaries: where what it adds up to is written, by the option that says so.
-    """
-
-    out: Path
-    summaries: Mapping[str, Path]
-
-    @property
-    def parts(self) -> dict[str, Path]:
-        """What grows: the output, and the records that could not be scored."""
-        return {"out": self._beside(".part"), "errors": self._beside(".errors.jsonl.part")}
-
-    @property
-    def errors(self) -> Path:
-        """Where the records that could not be scored are, once it is whole."""
-        return self._beside(".errors.jsonl")
-
-    @property
-    def gathered(self) -> Path:
-        """A Parquet file before it takes its name."""
-        return self._beside(".whole")
-
-    def _beside(self, ending: str) -> Path:
-        return self.out.with_name(self.out.name + ending)
-
-    def check(self, sources: Sequence[str]) -> None:
-        """Hold all of them against each other and against what is read.
-
-        Raises:
-            LmscoreError: there is no such place, or something else stands there.
-        """
-        out = self.out
-        if not out.parent.is_dir():
-            raise LmscoreError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-        if out.exists() and not out.is_file():
-            raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
-        if not os.access(out.parent, os.W_OK):
-            raise LmscoreError(f"cannot write {out}: {out.parent} may not be written to; choose another place with -o")
-        taken = [out, self.errors, *self.parts.values(), self.gathered, journal.journal_of(out), journal.lock_of(out)]
-        for path in (Path(source).resolve() for source in sources if source != STDIN):
-            if path in taken or (out.exists() and path.exists() and out.samefile(path)):
-                raise LmscoreError(f"{path} is being read, and would be lost; choose another place with -o")
-            for option, summary in self.summaries.items():
-                if path == summary:
-                    raise LmscoreError(f"{path} is being read, and would be lost; choose another {option}")
-        for path in taken:
-            path.exists()  # raises where a name is too long
-        for option, summary in self.summaries.items():
-            if summary in taken:
-                raise LmscoreError(f"{option} {summary} is where the records go; choose another place")
-            if not summary.parent.is_dir():
-                raise LmscoreError(f"cannot write {summary}: there is no such folder; make it first")
-            if summary.is_dir():
-                raise LmscoreError(f"cannot write {summary}: it is a folder; name a file")
-            replaced = summary.is_file() or not summary.exists()  # a device is written as it stands
-            if replaced and not os.access(summary.parent, os.W_OK):
-                raise LmscoreError(
-                    f"cannot write {summary}: {summary.parent} may not be written to; choose another place"
-                )
-        if len(set(self.summaries.values())) < len(self.summaries):
-            raise LmscoreError(f"{' and '.join(self.summaries)} name the same file; choose another for one of them")
 
 
 @dataclass(frozen=True, slots=True)
