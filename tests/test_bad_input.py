@@ -45,6 +45,33 @@ def test_a_place_with_no_file_in_it_is_named(cli: Cli, tmp_path: Path, command: 
     assert cli(*command, "").error.startswith("there is no file with an empty name")
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["score", "-f", "{0}"], "cannot read {0}: {1}; check"),
+        (["rank", "{0}"], "cannot read {0}: {1}; check"),
+        (["batch", "{0}.txt", "-o", "{2}.jsonl"], "cannot read {0}.txt: {1}; check"),
+        (["score", "hi", "-o", "{0}"], "cannot write {0}: {1}; choose"),
+        (["score", "hi", "--html", "{0}"], "cannot write {0}: {1}; choose"),
+        (["batch", "{2}", "-o", "{0}.jsonl"], "cannot write {0}.jsonl: {1}; choose"),
+        (["score", "hi", "-m", "{0}"], "cannot read {0}: {1}; check"),
+    ],
+)
+def test_what_cannot_even_be_looked_at_is_one_line(cli: Cli, tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "in.txt").write_text("a\n")
+    places = {tmp_path / LONG: "File name too long"}
+    for ending in ("", ".txt", ".jsonl"):
+        place = tmp_path / f"loop{ending}"
+        place.symlink_to(place)
+        places[tmp_path / "loop"] = "Too many levels of symbolic links"
+    for place, why in places.items():
+        filled = [word.format(place, why, tmp_path / "in.txt") for word in words]
+        assert cli(*filled, "-q").error.startswith(said.format(place, why))
+
+
 def test_a_file_below_a_file_is_no_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert cli("score", "--file", tmp_path / "file" / "x").error.startswith(f"cannot read {tmp_path}/file/x: Not a dir")
@@ -260,7 +287,7 @@ def test_a_text_longer_than_the_model_reads_comes_in_windows(
 def test_an_output_that_cannot_be_written_is_one_line(cli: Cli, tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "file").touch()
     said = {
-        tmp_path / "no" / "where": "No such file or directory; choose another place",
+        tmp_path / "no" / "where": f"there is no folder {tmp_path}/no; make it first",
         tmp_path / "file" / "x": "Not a directory",
         tmp_path: "it is a folder; name a file",
     }

@@ -894,7 +894,7 @@ def test_parquet_files_that_differ(cli: Cli, tmp_path: Path) -> None:
         (["{out}.errors.jsonl", "-o", "{out}"], "is being read"),
         (["{in}", "nobody.jsonl", "-o", "{out}"], "there is no file nobody.jsonl"),
         (["{in}", "{out}.dat", "-o", "{out}"], "its name does not say"),
-        (["{in}", "-o", "{out}", "--summary", "no/where.json"], "no such folder"),
+        (["{in}", "-o", "{out}", "--summary", "no/where.json"], "there is no folder"),
     ],
 )
 def test_nothing_that_is_there_is_lost(cli: Cli, lines: Path, tmp_path: Path, words: list[str], said: str) -> None:

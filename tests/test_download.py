@@ -24,6 +24,7 @@ from lmscore.conversion import read_gguf
 from . import gguf_model
 from .cli import Cli
 
+LONG = "x" * 300
 TEXT = "Things fall apart; 1984   is a number."
 
 
@@ -155,6 +156,17 @@ def test_a_disk_that_fills_while_it_is_written_leaves_nothing(index: Index) -> N
 def test_a_cache_that_cannot_be_written_is_one_line(index: Index) -> None:
     index.cache.write_text("a file stands where the cache should be")
     assert refused(index.entry).startswith(f"cannot write into {index.cache}: ")
+
+
+def test_a_cache_that_cannot_be_looked_at_is_one_line(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMSCORE_CACHE", str(index.cache / LONG))  # as one that somebody else has shut
+    assert not any(holding.folder for holding in download.holdings())
+    assert refused(index.entry).startswith(f"cannot write into {index.cache / LONG}: File name too long; set LMSCORE_")
+
+
+def test_a_home_that_nobody_has_is_a_folder_s_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMSCORE_CACHE", "~nobody-of-that-name/cache")  # as a shell takes it
+    assert download.cache_root() == Path("~nobody-of-that-name", "cache")
 
 
 @pytest.mark.slow

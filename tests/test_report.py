@@ -638,11 +638,11 @@ def test_a_datasets_page_names_the_least_likely(cli: Cli, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("{in}", "is being read, and would be lost; choose another --html"),
+        ("{in}", "is being read, and would be lost; choose another place"),
         ("{out}", "--html {out} is where the records go; choose another place"),
         ("{out}.part", "is where the records go"),
         ("{s}", "--summary and --html name the same file; choose another for one of them"),
-        ("no/where.html", "there is no such folder; make it first"),
+        ("no/where.html", "/no; make it first"),
         ("{folder}", "it is a folder; name a file"),
     ],
 )
@@ -692,7 +692,7 @@ def test_a_page_is_written_whole_or_not_at_all(cli: Cli, tmp_path: Path) -> None
     assert place.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "bad.txt"]
     assert "is being read" in cli("score", "-f", bad, "--html", bad).error
-    assert "No such file or directory" in cli("rank", "-", "--html", tmp_path / "no" / "a.html", stdin=b"a\nb\n").error
+    assert "there is no folder" in cli("rank", "-", "--html", tmp_path / "no" / "a.html", stdin=b"a\nb\n").error
     assert cli("rank", "-", "-q", "--html", place, stdin=b"a\nb\n").code == 0
     page(place.read_text(encoding="utf-8"))
 

@@ -24,7 +24,6 @@ from .places import Places
 from .planning import more_together, num_shared
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
 from .roles import Asked, asked
-from .sinks import is_stdout
 from .tables import Position, Row
 
 BYTES_A_TOKEN = 4
@@ -349,13 +348,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             f"{out}: a list of {lists[0]} does not fit into {form.value.upper()}; write .jsonl or .parquet, "
             f"or --rows {lists[0].removesuffix('s')}"
         )
-    try:
-        written = {option: path for option, path in summaries.items() if path is not None and not is_stdout(path)}
-        named = {option: Path(path).resolve() for option, path in written.items()}
-        places = Places(Path(out).resolve(), named)
-        places.check(source.paths)
-    except (OSError, RuntimeError) as err:  # a name too long, links in a circle
-        raise LmscoreError(f"cannot write {out}: {getattr(err, 'strerror', None) or err}; choose another -o") from err
+    places = Places.of(out, summaries, source.paths)
     tables.check(source.paths, source.form)
     if source.shard is not None and any(map(is_stream, source.paths)):
         raise LmscoreError("--shard reads its input twice, to count it first; give it a file")

@@ -43,7 +43,7 @@ def cache_root() -> Path:
     import platformdirs
 
     chosen = os.environ.get("LMSCORE_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lmscore", appauthor=False)
+    return Path(os.path.expanduser(chosen)) if chosen else platformdirs.user_cache_path("lmscore", appauthor=False)
 
 
 def holdings() -> Iterator[Holding]:

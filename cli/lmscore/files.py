@@ -7,9 +7,9 @@ looks like another encoding, is refused with its place.
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from .errors import LmscoreError
@@ -137,7 +137,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
     except FileNotFoundError as err:
         raise LmscoreError(f"there is no file {name}; check the name, or give - to read standard input") from err
     except OSError as err:
-        if path != STDIN and Path(path).is_dir():  # Windows says that access is denied
+        if path != STDIN and os.path.isdir(path):  # Windows says that access is denied
             raise LmscoreError(f"{name} is a folder; name a file in it") from err
         raise LmscoreError(f"cannot read {name}: {err.strerror or err}; check its permissions") from err
 
@@ -166,7 +166,8 @@ def check(path: str) -> None:
 
 def is_stream(path: str) -> bool:
     """Whether it can be read only once, from its beginning: standard input, a pipe."""
-    return path == STDIN or (Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir())
+    # Not by pathlib, which raises where a folder may not be looked into.
+    return path == STDIN or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:

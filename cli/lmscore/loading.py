@@ -6,6 +6,7 @@ The edge where other people's errors become one line each. Knows nothing of text
 import contextlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,22 +125,39 @@ def find(choice: Choice, report: download.Report = download.silent) -> Found:
     Raises:
         LmscoreError: there is no such model, or it cannot be had.
     """
-    if choice.revision and (choice.name in catalogue.CATALOGUE or Path(choice.name).expanduser().exists()):
+    entry, path = catalogue.CATALOGUE.get(choice.name), Path(os.path.expanduser(choice.name))
+    if choice.revision and (entry or _is_there(path)):
         raise LmscoreError(f"{choice.name} is no hub id, so it has no revision to choose; leave out --revision")
-    if entry := catalogue.CATALOGUE.get(choice.name):
+    if entry:
         return Found(download.fetch(entry, report), entry.requirement)
-    path = Path(choice.name).expanduser()
-    if path.suffix in PICKLES and path.is_file():
-        raise _pickled(choice.name, path.name)
-    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
-        return Found(path, None)
-    if path.is_file():
+    if _is_there(path):
+        if path.suffix in PICKLES:
+            raise _pickled(choice.name, path.name)
+        if path.is_dir() or path.suffix == ".gguf":
+            return Found(path, None)
         raise LmscoreError(f"{path} is a file; --model takes a folder with safetensors, a .gguf file or a hub id")
     if choice.name.startswith((".", "~")) or path.is_absolute() or path.suffix == ".gguf" or choice.name.count("/") > 1:
         raise LmscoreError(
             f"there is no model at {choice.name}; give a folder, a .gguf file, a hub id or a catalogue name"
         )
     return _from_hub(choice)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file or a folder stands there.
+
+    Raises:
+        LmscoreError: it may not be looked at.
+    """
+    try:
+        path.stat()
+        if path.is_dir():
+            next(path.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as err:  # links in a circle, a name too long, somebody else's
+        raise LmscoreError(f"cannot read {path}: {err.strerror or err}; check its name and its permissions") from err
+    return True
 
 
 def _from_hub(choice: Choice) -> Found:

@@ -1,13 +1,12 @@
 """Where a run over a dataset writes: its output, what stands beside that while it works, and files that sum it up."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import journal
 from .errors import LmscoreError
-from .files import STDIN
+from .sinks import is_device, is_stdout, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,34 @@ class Places:
 
     out: Path
     summaries: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, out: str, summaries: Mapping[str, str | None], sources: Sequence[str]) -> "Places":
+        """Find all of them, and hold them against each other and against what is read.
+
+        Args:
+            summaries: standard output and None are no files.
+
+        Raises:
+            LmscoreError: there is no such place, or something else stands there.
+        """
+        places = cls(place_of(out, sources), {})
+        if is_device(places.out):
+            raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
+        beside = (places.errors, *places.parts.values(), places.gathered)
+        taken = (places.out, *beside, journal.journal_of(places.out), journal.lock_of(places.out))
+        for place in taken:
+            place_of(str(place), sources)
+        found = dict[str, Path]()
+        for option, path in summaries.items():
+            if path is None or is_stdout(path):
+                continue
+            found[option] = place_of(path, sources)
+            if found[option] in taken:
+                raise LmscoreError(f"{option} {path} is where the records go; choose another place")
+        if len(set(found.values())) < len(found):
+            raise LmscoreError(f"{' and '.join(found)} name the same file; choose another for one of them")
+        return cls(places.out, found)
 
     @property
     def parts(self) -> dict[str, Path]:
@@ -39,40 +66,3 @@ class Places:
 
     def _beside(self, ending: str) -> Path:
         return self.out.with_name(self.out.name + ending)
-
-    def check(self, sources: Sequence[str]) -> None:
-        """Hold all of them against each other and against what is read.
-
-        Raises:
-            LmscoreError: there is no such place, or something else stands there.
-        """
-        out = self.out
-        if not out.parent.is_dir():
-            raise LmscoreError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-        if out.exists() and not out.is_file():
-            raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
-        if not os.access(out.parent, os.W_OK):
-            raise LmscoreError(f"cannot write {out}: {out.parent} may not be written to; choose another place with -o")
-        taken = [out, self.errors, *self.parts.values(), self.gathered, journal.journal_of(out), journal.lock_of(out)]
-        for path in (Path(source).resolve() for source in sources if source != STDIN):
-            if path in taken or (out.exists() and path.exists() and out.samefile(path)):
-                raise LmscoreError(f"{path} is being read, and would be lost; choose another place with -o")
-            for option, summary in self.summaries.items():
-                if path == summary:
-                    raise LmscoreError(f"{path} is being read, and would be lost; choose another {option}")
-        for path in taken:
-            path.exists()  # raises where a name is too long
-        for option, summary in self.summaries.items():
-            if summary in taken:
-                raise LmscoreError(f"{option} {summary} is where the records go; choose another place")
-            if not summary.parent.is_dir():
-                raise LmscoreError(f"cannot write {summary}: there is no such folder; make it first")
-            if summary.is_dir():
-                raise LmscoreError(f"cannot write {summary}: it is a folder; name a file")
-            replaced = summary.is_file() or not summary.exists()  # a device is written as it stands
-            if replaced and not os.access(summary.parent, os.W_OK):
-                raise LmscoreError(
-                    f"cannot write {summary}: {summary.parent} may not be written to; choose another place"
-                )
-        if len(set(self.summaries.values())) < len(self.summaries):
-            raise LmscoreError(f"{' and '.join(self.summaries)} name the same file; choose another for one of them")

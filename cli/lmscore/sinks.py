@@ -100,14 +100,38 @@ def output(path: str | None, read: Sequence[str] = ()) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
+    place = place_of(path, read)
+    yield from _device(place) if is_device(place) else _whole_file(place)
+
+
+def place_of(path: str, read: Sequence[str] = ()) -> Path:
+    """Where a file is to stand: a link keeps pointing where it does, and what it points to is replaced.
+
+    Args:
+        read: what is being read, and is not to be replaced.
+
+    Raises:
+        LmscoreError: nothing can be written there, as far as that can be seen without trying.
+    """
     if not path:
         raise LmscoreError("cannot write a file with an empty name; name one")
-    place = Path(path).resolve()  # a link keeps pointing where it does: what it points to is replaced
-    if place.is_dir():
+    place = Path(os.path.realpath(path))
+    if os.path.isdir(place):
         raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
     if any(_same(source, place) for source in read):
         raise LmscoreError(f"{path} is being read, and would be lost; choose another place")
-    yield from _device(place) if place.exists() and not place.is_file() else _whole_file(place)
+    with _explained(path), contextlib.suppress(FileNotFoundError):
+        place.stat()  # a name too long, links in a circle, a folder that may not be looked into
+    if not os.path.isdir(place.parent):
+        raise LmscoreError(f"cannot write {path}: there is no folder {place.parent}; make it first")
+    if not is_device(place) and not os.access(place.parent, os.W_OK):
+        raise LmscoreError(f"cannot write {path}: {place.parent} may not be written to; choose another place")
+    return place
+
+
+def is_device(place: Path) -> bool:
+    """Whether no file stands there but a terminal, a pipe and the like: what is written as it stands."""
+    return os.path.exists(place) and not os.path.isfile(place)
 
 
 def is_stdout(path: str) -> bool:
@@ -126,7 +150,7 @@ def is_stdout(path: str) -> bool:
 def _same(source: str, place: Path) -> bool:
     try:
         read = os.fstat(sys.stdin.fileno()) if source == STDIN else os.stat(source)
-        return place.is_file() and os.path.samestat(read, place.stat())
+        return os.path.isfile(place) and os.path.samestat(read, place.stat())
     except (OSError, ValueError, AttributeError):  # a standard input that is no file
         return False
 

@@ -7,12 +7,11 @@ pyarrow is imported where Parquet or Zstandard asks for it.
 
 import contextlib
 import io
+import os
 import re
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import files
@@ -22,6 +21,9 @@ from .formats import GZIP, ZSTANDARD, Format, compression, decoded, first_repeat
 
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
+
+MOST_BYTES = (1 << 31) - 1
+"""Of a field in CSV: as many as the module can be told on Windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ def _format(path: str) -> Format:
 
 def _size(path: str) -> int | None:
     with contextlib.suppress(OSError):
-        if path != STDIN and Path(path).is_file():
-            return Path(path).stat().st_size
+        if path != STDIN and os.path.isfile(path):
+            return os.path.getsize(path)
     return None
 
 
@@ -182,7 +184,7 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
     """A header, then a row a record. Strings as they stand; a field in quotes may hold line ends."""
     import csv
 
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(MOST_BYTES)
     number = 0
 
     def lines() -> Iterator[str]:
