@@ -635,7 +635,7 @@ class Constant:
     """A scorer that finds every text one token of one nat: what is tested is all around it."""
 
     provenance = Provenance("constant", None, "float32", "cpu", 0, "<s>", "test")
-    look_ahead, portion, arithmetic = 30, 30, "by hand"
+    look_ahead, portion, arithmetic, files = 30, 30, "by hand", ()
 
     def settle(self) -> None:
         pass
@@ -946,6 +946,16 @@ def test_another_model_in_the_same_folder(
     halfway(cli, lines, out, monkeypatch, "-m", str(model))
     shutil.copytree(folder_of("wide"), model, dirs_exist_ok=True)
     assert "model file model.safetensors has changed" in cli("batch", lines, "-o", out, "-q", "-m", model).error
+
+
+def test_a_model_s_folder_may_hold_links_that_lead_nowhere_and_folders(
+    cli: Cli, lines: Path, tmp_path: Path, folder_of: Callable[[str], Path]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(folder_of("llama"), model)
+    (model / "notes.json").symlink_to(tmp_path / "nowhere")
+    (model / "extra.json").mkdir()
+    assert cli("batch", lines, "-o", tmp_path / "out.jsonl", "-q", "-m", model).code == 0
 
 
 @pytest.mark.slow

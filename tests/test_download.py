@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import pytest
 from safetensors.torch import load_file
 
-from lmscore import LmscoreError, catalogue, download, open_scorer
+from lmscore import LmscoreError, catalogue, download, locks, open_scorer
 from lmscore.catalogue import Entry
 from lmscore.conversion import read_gguf
 
 from . import gguf_model
-from .cli import Cli
+from .cli import Cli, process
 
 LONG = "x" * 300
 TEXT = "Things fall apart; 1984   is a number."
@@ -114,6 +114,16 @@ def test_a_catalogue_model_scores_as_its_gguf_does(index: Index) -> None:
     assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
     assert (fetched.start.id, fetched.start.source) == (1, "catalogue")
     assert one.model.revision == "tiny-model==1.0"
+
+
+def test_a_catalogue_model_is_known_by_its_revision_and_no_folder_of_its_name(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").touch()
+    monkeypatch.chdir(tmp_path)
+    assert not open_scorer("tiny").files
+    assert open_scorer(str(index.wheels / "tiny.gguf")).files == [index.wheels / "tiny.gguf"]
 
 
 def test_digits_and_spaces_are_cut_as_the_gguf_s_rule_says(index: Index) -> None:
@@ -253,6 +263,15 @@ def test_without_pip_and_uv_the_line_says_what_to_run(
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert f'run `"{tmp_path}/python" -m ensurepip`, or install uv, and try again' in refused(index.entry)
     assert not files_in(index.cache)
+
+
+@pytest.mark.slow
+def test_who_waits_for_the_cache_says_so(index: Index) -> None:
+    with locks.held(index.cache / ".lock", lambda: None, "go elsewhere"):
+        waiting = process("models", "remove", "smollm2", model=index.cache)
+        assert waiting.stderr
+        assert waiting.stderr.readline() == b"Waiting for another lmscore that is at work in the cache\n"
+    assert waiting.communicate(timeout=60)[1].startswith(b"error: smollm2 is not in the cache (")
 
 
 def test_the_models_command(index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoding": {"errors", "formats", "tables"},
     "corpus": {"records"},
     "job": {"encoding", "records", "roles", "views.rows"},
-    "places": {"errors", "files", "journal"},
+    "places": {"errors", "journal", "sinks"},
     "batch": {
         *("", "corpus", "encoding", "errors", "files", "formats", "job", "journal", "places", "planning", "records"),
         *("roles", "sinks", "tables"),

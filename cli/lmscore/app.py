@@ -367,8 +367,8 @@ def pull(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
 @models_app.command()
 def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
     """Delete a model from the cache."""
-    terminal.listen(quiet, verbose=False)
-    download.remove(catalogue.entry(name))
+    with terminal.progress(quiet) as report:
+        download.remove(catalogue.entry(name), report)
 
 
 def _wording(words: bool, correction: opt.Correction) -> Literal["corrected", "plain"] | None:

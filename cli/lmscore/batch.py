@@ -47,6 +47,8 @@ class Scorer(Protocol):
     def portion(self) -> int: ...
     @property
     def arithmetic(self) -> str: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
     def settle(self) -> None: ...
     def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]: ...
     def rankings(
@@ -430,7 +432,7 @@ def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
         "limit": source.limit,
         "shard": source.shard,
         **{f"model {name}": value for name, value in asdict(scorer.provenance).items()},
-        **{f"model file {path.name}": journal.fingerprint(path) for path in _model_files(scorer.provenance.name)},
+        **{f"model file {path.name}": journal.fingerprint(path) for path in scorer.files},
         **{f"column {name}": value for name, value in asdict(job.roles).items()},
         **{f"reading {name}": value for name, value in asdict(job.reading).items()},
         "by": job.by,
@@ -438,9 +440,3 @@ def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
         "columns": [column.name for column in job.added],
         "on error": job.on_error,
     }
-
-
-def _model_files(name: str) -> list[Path]:
-    """The files of a model that is a folder or a file here; others are known by their revision."""
-    place = Path(name).expanduser()
-    return [place] if place.is_file() else sorted([*place.glob("*.safetensors"), *place.glob("*.json")])

@@ -89,13 +89,13 @@ def _clear(models: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def remove(entry: Entry) -> None:
+def remove(entry: Entry, report: Report = silent) -> None:
     """Delete a catalogue model from the cache.
 
     Raises:
         LmscoreError: it is not in the cache, or cannot be deleted.
     """
-    with _locked(silent), _disk_errors(f"cannot remove {entry.name} from {cache_root()}"):
+    with _locked(report), _disk_errors(f"cannot remove {entry.name} from {cache_root()}"):
         folder = cached(entry)
         if folder is None:
             raise LmscoreError(f"{entry.name} is not in the cache ({cache_root()}); there is nothing to remove")

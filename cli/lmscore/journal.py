@@ -147,13 +147,20 @@ def settle(folder: Path) -> None:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What tells a file from another, without reading all of it."""
-    status = path.stat()
+    """What tells a file from another, without reading all of it.
+
+    Raises:
+        LmscoreError: it cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        digest.update(stream.read(ENDS))
-        stream.seek(max(status.st_size - ENDS, 0))
-        digest.update(stream.read(ENDS))
+    try:
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            digest.update(stream.read(ENDS))
+            stream.seek(max(status.st_size - ENDS, 0))
+            digest.update(stream.read(ENDS))
+    except OSError as err:
+        raise LmscoreError(f"cannot read {path}: {err.strerror or err}; check its permissions") from err
     return {"size": status.st_size, "mtime": status.st_mtime_ns, "digest": digest.hexdigest()}
 
 

@@ -47,12 +47,21 @@ class Found:
     path: Path
     revision: str | None
 
+    @property
+    def files(self) -> list[Path]:
+        """Its weights and what describes them, where no revision says which they are."""
+        if self.revision is not None:
+            return []
+        if self.path.is_file():
+            return [self.path]
+        return sorted(filter(Path.is_file, [*self.path.glob("*.safetensors"), *self.path.glob("*.json")]))
 
-def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, str | None]:
+
+def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, Found]:
     """Find, check and load a model.
 
     Returns:
-        ``(network, tokenizer, revision)``, on its device and ready to run.
+        ``(network, tokenizer, found)``, the network on its device and ready to run.
 
     Raises:
         LmscoreError: it is not found, gated, not a causal language model, damaged, without a tokenizer, too large, or
@@ -61,7 +70,7 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Net
     device = _device(choice.device)
     found = find(choice, report)
     if choice.name in catalogue.CATALOGUE:
-        return *_load_converted(choice, found.path, device), found.revision
+        return *_load_converted(choice, found.path, device), found
     with quiet_transformers():
         if found.path.suffix == ".gguf":
             model, tokenizer = _load_gguf(choice, found.path, device)
@@ -70,7 +79,7 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Net
             model = _load_folder(choice, found.path, device)
         with memory_errors(), torch.inference_mode(), attention_of_any_shape():
             network = _network(model)
-    return network, _read_tokenizer(choice.name, tokenizer), found.revision
+    return network, _read_tokenizer(choice.name, tokenizer), found
 
 
 def _network(model: Any) -> Network:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar, overload
 
 import torch
@@ -175,14 +176,15 @@ class Scorer:
     """Scores texts and ranks candidates with one model; `open_scorer` makes one."""
 
     def __init__(
-        self, network: engine.Network, tokenizer: Tokenizer, start: StartSymbol, name: str, revision: str | None
+        self, network: engine.Network, tokenizer: Tokenizer, start: StartSymbol, name: str, found: loading.Found
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
+        self._found = found
         self.start = start
         self.provenance = Provenance(
             name=name,
-            revision=revision,
+            revision=found.revision,
             dtype=str(network.dtype).removeprefix("torch."),
             device=str(network.device),
             bos_id=start.id,
@@ -224,6 +226,11 @@ class Scorer:
     def arithmetic(self) -> str:
         """What decides the last digits of a sum, beside the texts that are read together."""
         return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The model's files, where no revision says which they are."""
+        return self._found.files
 
     def settle(self) -> None:
         """Do now what is else done once it pays, so that what is scored first goes the same way as what comes later."""
@@ -577,7 +584,7 @@ def open_scorer(
     if threads is not None:
         torch.set_num_threads(threads)
     choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
-    network, tokenizer, found_revision = loading.load(choice, report)
+    network, tokenizer, found = loading.load(choice, report)
     entry = catalogue.same_model(model)
     start = decide_start(tokenizer, bos, entry.bos_id if entry else None)
     if start.id is not None and start.id >= network.vocabulary:
@@ -585,4 +592,4 @@ def open_scorer(
             f"start symbol {start.token} (id {start.id}) is beyond the {network.vocabulary} that the model knows; "
             "choose another with --bos"
         )
-    return Scorer(network, tokenizer, start, model, found_revision)
+    return Scorer(network, tokenizer, start, model, found)
