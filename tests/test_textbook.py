@@ -1,39 +1,26 @@
 """Sums one can do by hand, through the real code: a bigram model whose numbers are those of the textbook."""
 
 import json
-import logging
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lmscore import open_scorer
-from lmscore.app import run
 
 from . import models
+from .cli import Cli
 
 THE_CAT_SAT = {("<s>", "The"): -1.8, ("The", " cat"): -2.5, (" cat", " sat"): -1.2, (" cat", " ran"): -3.0}
 A_DOG_SAT = {("<s>", "A"): -1.5, ("A", " dog"): -0.9, (" dog", " sat"): -1.2}
 
-Cli = Callable[..., list[dict[str, Any]]]
 
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs the command line here, and gives the objects that it prints."""
-    logger = logging.getLogger("lmscore")
-    for name in ("handlers", "propagate", "level"):  # the commands set these for their process
-        monkeypatch.setattr(logger, name, getattr(logger, name))
-
-    def objects(*arguments: object) -> list[dict[str, Any]]:
-        monkeypatch.setattr(sys, "argv", ["lmscore", *map(str, arguments)])
-        assert run() == 0
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return objects
+def printed_by(cli: Cli, *words: object) -> list[dict[str, Any]]:
+    """The objects that a command prints."""
+    ended = cli(*words)
+    assert ended.code == 0, ended.err
+    return [json.loads(line) for line in ended.out.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +35,7 @@ def test_a_sentence_is_the_sum_of_its_words(
 ) -> None:
     folder = models.bigram(tmp_path, pairs)
     score = open_scorer(str(folder)).score(text)
-    [printed] = cli("score", text, "--model", folder, "--json")
+    [printed] = printed_by(cli, "score", text, "--model", folder, "--json")
     assert list(score.logprobs) == pytest.approx(logprobs, abs=1e-5)
     assert score.total_logprob == pytest.approx(total, abs=1e-5)
     assert [token["logprob"] for token in printed["tokens"]] == list(score.logprobs)
@@ -60,7 +47,7 @@ def test_a_sentence_is_the_sum_of_its_words(
 
 
 def test_the_weakest_word_and_its_share(cli: Cli, tmp_path: Path) -> None:
-    [printed] = cli("score", "The cat sat", "--model", models.bigram(tmp_path, THE_CAT_SAT), "--json")
+    [printed] = printed_by(cli, "score", "The cat sat", "--model", models.bigram(tmp_path, THE_CAT_SAT), "--json")
     weakest = printed["weakest"]
     assert (weakest["index"], weakest["token"]) == (1, " cat")
     assert weakest["logprob"] == pytest.approx(-2.5, abs=1e-5)
@@ -69,7 +56,7 @@ def test_the_weakest_word_and_its_share(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_context_conditions_and_adds_nothing(cli: Cli, tmp_path: Path) -> None:
     folder = models.bigram(tmp_path, THE_CAT_SAT)
-    [printed] = cli("score", " sat", "--context", "The cat", "--model", folder, "--json")
+    [printed] = printed_by(cli, "score", " sat", "--context", "The cat", "--model", folder, "--json")
     assert printed["total_logprob"] == pytest.approx(-1.2, abs=1e-5)
     assert printed["num_tokens"] == 1
 
@@ -77,7 +64,9 @@ def test_a_context_conditions_and_adds_nothing(cli: Cli, tmp_path: Path) -> None
 def test_a_corpus_is_the_sum_of_its_lines(cli: Cli, tmp_path: Path) -> None:
     lines = tmp_path / "lines.txt"
     lines.write_bytes(b"The cat sat\nThe cat ran\r\nThe cat\n")
-    printed = cli("score", "--file", lines, "--model", models.bigram(tmp_path / "model", THE_CAT_SAT), "--json")
+    printed = printed_by(
+        cli, "score", "--file", lines, "--model", models.bigram(tmp_path / "model", THE_CAT_SAT), "--json"
+    )
     totals = [score["total_logprob"] for score in printed]
     assert totals == pytest.approx([-5.5, -7.3, -4.3], abs=1e-5)
     tokens = sum(score["num_tokens"] for score in printed)
@@ -88,7 +77,7 @@ def test_a_ranking_by_hand(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "candidates.txt"
     file.write_text(" ran\n sat\n", encoding="utf-8")
     folder = models.bigram(tmp_path / "model", THE_CAT_SAT)
-    [printed] = cli("rank", file, "--context", "The cat", "--model", folder, "--json")
+    [printed] = printed_by(cli, "rank", file, "--context", "The cat", "--model", folder, "--json")
     assert (printed["winner"], printed["tied"], printed["context"], printed["by"]) == (1, False, "The cat", "sum")
     first, second = printed["candidates"]
     assert [(one["place"], one["index"], one["text"]) for one in (first, second)] == [(1, 1, " sat"), (2, 0, " ran")]
@@ -102,7 +91,7 @@ def test_pmi_by_hand(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "candidates.txt"
     file.write_text(" sat\n ran\n", encoding="utf-8")
     folder = models.bigram(tmp_path / "model", pairs)
-    [printed] = cli("rank", file, "--context", "The cat", "--by", "pmi", "--model", folder, "--json")
+    [printed] = printed_by(cli, "rank", file, "--context", "The cat", "--by", "pmi", "--model", folder, "--json")
     assert printed["winner"] == 1
     assert printed["flips"] == {"sum": 0, "mean": 0, "byte": 0}
     # log P(c | context) - log P(c | start symbol)
@@ -112,7 +101,7 @@ def test_pmi_by_hand(cli: Cli, tmp_path: Path) -> None:
 
 def test_csv_and_json_carry_the_same_float(cli: Cli, tmp_path: Path) -> None:
     folder, table = models.bigram(tmp_path, THE_CAT_SAT), tmp_path / "scores.csv"
-    [printed] = cli("score", "The cat sat", "--model", folder, "--json")
-    cli("score", "The cat sat", "--model", folder, "--no-tokens", "-o", table)
+    [printed] = printed_by(cli, "score", "The cat sat", "--model", folder, "--json")
+    assert cli("score", "The cat sat", "--model", folder, "--no-tokens", "-o", table).code == 0
     header, row = table.read_text(encoding="utf-8").splitlines()
     assert float(row.split(",")[header.split(",").index("total_logprob")]) == printed["total_logprob"]

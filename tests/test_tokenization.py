@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tokenizers
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, normalizers, pre_tokenizers, processors
 
@@ -109,14 +109,17 @@ def test_the_tokens_after_a_context_hold_all_of_the_text_and_no_whole_token_of_t
     assert last.end == len(text.encode())
 
 
+def makes_tokens(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether there are any: of accents alone, where those are stripped, there are none."""
+    return bool(tokenizer._backend.encode(text, add_special_tokens=False).ids)
+
+
 @pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=60, deadline=None)
 @given(context=STRINGS, text=STRINGS)
 def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, text: str) -> None:
-    try:
-        alone = EVERY[name].tokenize(Text(text), Reading())
-    except LmscoreError:  # accents alone, where those are stripped
-        return
+    assume(makes_tokens(EVERY[name], text))
+    alone = EVERY[name].tokenize(Text(text), Reading())
     apart = EVERY[name].tokenize(Text(text, context), Reading(boundary="separate"))
     assert list(apart.pieces) == list(alone.pieces)
     assert not any(piece.straddles for piece in apart.pieces)
@@ -126,10 +129,8 @@ def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, tex
 @settings(max_examples=60, deadline=None)
 @given(text=STRINGS)
 def test_a_normalizing_tokenizer_keeps_offsets_in_order_without_holes(name: str, text: str) -> None:
-    try:
-        pieces = NORMALIZING[name].tokenize(Text(text), Reading()).pieces
-    except LmscoreError:
-        return
+    assume(makes_tokens(NORMALIZING[name], text))
+    pieces = NORMALIZING[name].tokenize(Text(text), Reading()).pieces
     data, at = text.encode(), 0
     for piece in pieces:
         assert 0 <= piece.start <= at <= piece.end <= len(data)
@@ -333,6 +334,7 @@ def test_a_long_text_is_not_tokenized_at_once(lengths: list[int], monkeypatch: p
     monkeypatch.setattr("lmscore.tokenization.OVERLAP", 150)
     [passage] = models.passages(3, [6000])
     for tokenizer in REVERSIBLE.values():
+        lengths.clear()
         tokenizer.tokenize(Text(passage), Reading())
         assert 700 < max(lengths) < 2000
 
