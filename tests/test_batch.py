@@ -808,6 +808,18 @@ def test_a_forgotten_space_is_said(cli: Cli, tmp_path: Path) -> None:
     assert read(tmp_path / "o.jsonl")[0]["correct"] is None
 
 
+@pytest.mark.parametrize("asked", [["--tokens", "--rank", "--entropy", "--top", "2"], ["--tokens"], ["--words"]])
+def test_lists_are_the_same_in_every_format(cli: Cli, tmp_path: Path, asked: list[str]) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": text} for text in TEXTS[:3]])
+    for form in ("jsonl", "parquet"):
+        assert cli("batch", source, "-o", tmp_path / f"out.{form}", "-q", *asked).code == 0
+    name = asked[0].removeprefix("--")
+    held = [record[name] for record in pq.read_table(tmp_path / "out.parquet").to_pylist()]
+    read_out = [record[name] for record in read(tmp_path / "out.jsonl")]
+    nothing = {key: None for key in held[0][0]}  # a column of objects has every field, though nobody asked for it
+    assert held == [[nothing | item for item in items] for items in read_out]
+
+
 def test_a_record_with_fewer_candidates(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a,b,c\none,two,three\nfour,five,\n")
     assert cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "--candidates-column", "a,b,c", "-q").code == 0

@@ -119,14 +119,14 @@ def score(
 
     - `lmscore score --json --file lines.txt | jq .perplexity`
     """
-    extras = tuple(name for name, asked in (("rank", rank), ("entropy", entropy), ("top", top > 0)) if asked)
+    asked = Reading(eos, parse_special, boundary, stride, rank, entropy, top, _wording(words, word_correction))
+    extras = asked.extras.names
     style = show.Style(
         opt.Format.of(format, json, output),
         not no_tokens,
         unit=unit,
         color=color.wanted,
-        extras=extras,
-        likeliest=top,
+        extras=asked.extras,
         view=view or "table",
         explain=explain,
     )
@@ -135,10 +135,7 @@ def score(
         raise typer.BadParameter(f"--{extras[0]} tells of each token; leave out --no-tokens")
     if words and extras and style.format.is_rows:
         raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
-    rank = style.tokens and (rank or style.format is opt.Format.table)
-    wording = _wording(words, word_correction)
-    reading = Reading(eos, parse_special, boundary, stride, rank, entropy, top, wording)
-    reading = show.told_in_full(reading) if explain or html else reading
+    reading = show.told_in_full(asked) if explain or html else replace(asked, rank=style.ranks)
     terminal.listen(quiet, verbose)
     source = _begun(_spaced(_texts(texts or [], file or [], whole, context)))
     read = file or [files.STDIN]
@@ -391,8 +388,8 @@ def _check(style: show.Style, **asked: Any) -> None:
     style.format.allow(**asked)
     if style.view != "table" and not style.tokens:
         raise typer.BadParameter(f"--view {style.view} shows every token; leave out --no-tokens")
-    if style.view == "heat" and style.extras:
-        raise typer.BadParameter(f"--{style.extras[0]} tells of each token in a table; choose --view both")
+    if style.view == "heat" and (extras := style.extras.names):
+        raise typer.BadParameter(f"--{extras[0]} tells of each token in a table; choose --view both")
 
 
 @contextlib.contextmanager
@@ -471,8 +468,7 @@ def _job(
     from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
     tokens, words = lists
-    extras = tuple(name for name in ("rank", "entropy", "top") if getattr(reading, name))
-    _check_job(roles, extras, by, bos, tokens, words, rows)
+    _check_job(roles, reading.extras.names, by, bos, tokens, words, rows)
     answered = roles.gold is not None or roles.first_is_gold
     weigh_pmi = by == "pmi" or (roles.context is not None and (answered or "pmi_logprobs" in (chosen or "")))
     known = dict(RANK_COLUMNS if roles.candidates else SCORE_COLUMNS)
@@ -485,7 +481,7 @@ def _job(
         if name not in known:
             raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
     added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
-    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, extras, rows)
+    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, rows)
 
 
 def _check_job(

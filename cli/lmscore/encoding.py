@@ -18,7 +18,7 @@ from .errors import LmscoreError, one_line
 from .formats import Format
 from .tables import Row
 
-Kind = Literal["number", "count", "string", "flag", "numbers", "tokens", "words"]
+Kind = Literal["number", "count", "string", "flag", "byte"]
 
 ROW_GROUP = 8192
 ROW_GROUP_BYTES = 32 << 20
@@ -30,10 +30,16 @@ MOST_EXACT = 1 << 53
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is added to what came in."""
+    """A column that is added to what came in, or a field of the objects in one.
+
+    Attributes:
+        kind: of its values; fields, where they are objects.
+        listed: whether each is a list of such.
+    """
 
     name: str
-    kind: Kind
+    kind: "Kind | tuple[Column, ...]"
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ class Encoder:
         table = self._theirs(records)
         for column in self._added:
             values = [record.values.get(column.name) for record in records]
-            table = table.append_column(column.name, pyarrow.array(values, _type(column.kind)))
+            table = table.append_column(column.name, pyarrow.array(values, _type(column)))
         return table
 
     def _theirs(self, records: Sequence[Filled]) -> Any:
@@ -249,33 +255,15 @@ def _fitted(table: Any, schema: Any) -> Any:
     return pyarrow.concat_tables([schema.empty_table(), table], promote_options="permissive")
 
 
-def _type(kind: Kind) -> Any:
+def _type(column: Column) -> Any:
     import pyarrow as pa
 
-    alternative = pa.struct([("id", pa.int64()), ("token", pa.string()), ("logprob", pa.float64())])
-    token = pa.struct(
-        [
-            *[("index", pa.int64()), ("id", pa.int64()), ("token", pa.string()), ("bytes", pa.list_(pa.uint8()))],
-            *[("start", pa.int64()), ("end", pa.int64()), ("logprob", pa.float64()), ("rank", pa.int64())],
-            *[("entropy", pa.float64()), ("straddles", pa.bool_()), ("top", pa.list_(alternative))],
-        ]
-    )
-    word = pa.struct(
-        [
-            *[("index", pa.int64()), ("word", pa.string()), ("start", pa.int64()), ("end", pa.int64())],
-            *[("first", pa.int64()), ("num_tokens", pa.int64())],
-            *[("logprob", pa.float64()), ("correction", pa.float64())],
-        ]
-    )
-    return {
-        "number": pa.float64(),
-        "count": pa.int64(),
-        "string": pa.string(),
-        "flag": pa.bool_(),
-        "numbers": pa.list_(pa.float64()),
-        "tokens": pa.list_(token),
-        "words": pa.list_(word),
-    }[kind]
+    plain = {"number": pa.float64, "count": pa.int64, "string": pa.string, "flag": pa.bool_, "byte": pa.uint8}
+    if isinstance(column.kind, tuple):
+        held = pa.struct([(field.name, _type(field)) for field in column.kind])
+    else:
+        held = plain[column.kind]()
+    return pa.list_(held) if column.listed else held
 
 
 def _cell(value: Any) -> Any:

@@ -1,12 +1,12 @@
 """What is to be done with each record of a dataset, and what it gets back: columns, and their values."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from .encoding import Column, Filled
-from .records import Measure, OnError, Ranking, Reading, Rows, Score
+from .records import EVERYTHING, Extras, Measure, OnError, Ranking, Reading, Rows, Score
 from .roles import Asked, Roles
 from .views.rows import token_object, word_object
 
@@ -33,37 +33,45 @@ RANK_COLUMNS: Mapping[str, Column] = {
         Column("winner", "count"),
         Column("tied", "flag"),
         Column("correct", "flag"),
-        Column("total_logprobs", "numbers"),
-        Column("mean_logprobs", "numbers"),
-        Column("byte_logprobs", "numbers"),
-        Column("pmi_logprobs", "numbers"),
+        Column("total_logprobs", "number", listed=True),
+        Column("mean_logprobs", "number", listed=True),
+        Column("byte_logprobs", "number", listed=True),
+        Column("pmi_logprobs", "number", listed=True),
     )
 }
-TOKENS = Column("tokens", "tokens")
-WORDS = Column("words", "words")
-PART_COLUMNS: Mapping[Rows, Sequence[Column]] = {
-    "word": (
-        Column("word_index", "count"),
-        Column("word", "string"),
-        Column("word_start", "count"),
-        Column("word_end", "count"),
-        Column("word_num_tokens", "count"),
-        Column("word_logprob", "number"),
-        Column("word_correction", "number"),
-    ),
-    "token": (
-        Column("token_index", "count"),
+TOKENS = Column(
+    "tokens",
+    (
+        Column("index", "count"),
+        Column("id", "count"),
         Column("token", "string"),
-        Column("token_start", "count"),
-        Column("token_end", "count"),
-        Column("token_id", "count"),
-        Column("token_logprob", "number"),
-        Column("token_rank", "count"),
-        Column("token_entropy", "number"),
-        Column("token_straddles", "flag"),
+        Column("bytes", "byte", listed=True),
+        Column("start", "count"),
+        Column("end", "count"),
+        Column("logprob", "number"),
+        Column("rank", "count"),
+        Column("entropy", "number"),
+        Column("straddles", "flag"),
+        Column("top", (Column("id", "count"), Column("token", "string"), Column("logprob", "number")), listed=True),
     ),
-}
-"""What a row tells of a word or a token, where it is not of a record: their fields, with what they are in front."""
+    listed=True,
+)
+WORDS = Column(
+    "words",
+    (
+        Column("index", "count"),
+        Column("word", "string"),
+        Column("start", "count"),
+        Column("end", "count"),
+        Column("first", "count"),
+        Column("num_tokens", "count"),
+        Column("logprob", "number"),
+        Column("correction", "number"),
+    ),
+    listed=True,
+)
+PARTS: Mapping[Rows, Column] = {"word": WORDS, "token": TOKENS}
+"""What a record is made of, where a row is not one of a record but of one of these."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,6 @@ class Job:
         on_error: what to do about a record that cannot be scored.
         columns: what is added to each record, by the names of `SCORE_COLUMNS` or `RANK_COLUMNS`.
         prefix: stands before their names.
-        extras: which of ``rank``, ``entropy`` and ``top`` tokens have.
         rows: what a row of the output is; of a word or a token, it repeats what is told of its record.
     """
 
@@ -87,7 +94,6 @@ class Job:
     on_error: OnError
     columns: tuple[Column, ...]
     prefix: str = ""
-    extras: tuple[str, ...] = ()
     rows: Rows = "record"
 
     @property
@@ -99,13 +105,19 @@ class Job:
     def named(self) -> list[tuple[str, Column]]:
         """The columns by their own names, each with the one that it becomes."""
         own = (*self.columns, *self.parts)
-        return [(column.name, Column(self.prefix + column.name, column.kind)) for column in own]
+        return [(column.name, replace(column, name=self.prefix + column.name)) for column in own]
 
     @cached_property
     def parts(self) -> list[Column]:
-        """The columns that tell of a word or a token, where a row is one."""
-        left_out = {f"token_{name}" for name in ("rank", "entropy") if name not in self.extras}
-        return [column for column in PART_COLUMNS.get(self.rows, ()) if column.name not in left_out]
+        """The columns that tell of a word or a token, where a row is one: their fields, with what they are in front."""
+        part = PARTS.get(self.rows)
+        fields = part.kind if part is not None and isinstance(part.kind, tuple) else ()
+        left_out = {"first", *EVERYTHING.names} - {*self.reading.extras.names}
+        return [
+            field if field.name == self.rows else replace(field, name=f"{self.rows}_{field.name}")
+            for field in fields
+            if not field.listed and field.name not in left_out
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +148,10 @@ def _parts(score: Score, job: Job) -> Iterator[dict[str, Any]]:
         }
 
 
-def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
+def values(outcome: Outcome, job: Job) -> dict[str, Any]:
     """The values of the columns that an outcome has, by their own names; of a text's, those alone that are added."""
     if (score := outcome.score) is not None:
-        return {column.name: _value(score, column, job.extras) for column in job.columns}
+        return {column.name: _value(score, column, job.reading.extras) for column in job.columns}
     if (ranking := outcome.ranking) is None:
         return {}
     in_order = sorted(ranking.candidates, key=lambda candidate: candidate.index)
@@ -158,7 +170,7 @@ def values(outcome: Outcome, job: "Job") -> dict[str, Any]:
     }
 
 
-def _value(score: Score, column: Column, extras: Sequence[str]) -> Any:
+def _value(score: Score, column: Column, extras: Extras) -> Any:
     if column == TOKENS:
         return [token_object(token, extras) for token in score.tokens]
     if column == WORDS:

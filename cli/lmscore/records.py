@@ -5,6 +5,7 @@ Derived figures are properties, so that no number is stored twice.
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,30 @@ class Text:
     context: str | None = None
     origin: str = "the text"
     index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is told of each token beside its log-probability.
+
+    Attributes:
+        rank, entropy: whether they are.
+        top: how many of the likeliest tokens at its place are.
+    """
+
+    rank: bool = False
+    entropy: bool = False
+    top: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are told."""
+        return tuple(name for name in ("rank", "entropy", "top") if getattr(self, name))
+
+
+NOTHING_MORE = Extras()
+EVERYTHING = Extras(rank=True, entropy=True, top=sys.maxsize)
+"""The log-probability alone; all that was read out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,11 @@ class Reading:
             raise ValueError(f"words is 'corrected', 'plain' or None, not {self.words!r}")
         if self.top < 0 or (self.stride is not None and self.stride < 1):
             raise ValueError("top counts from 0, and a window moves on by at least 1")
+
+    @property
+    def extras(self) -> Extras:
+        """What is read out beside log-probabilities."""
+        return Extras(self.rank, self.entropy, self.top)
 
 
 Tick = Callable[[int, int], None]

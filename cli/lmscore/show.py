@@ -1,6 +1,6 @@
 """Writes records to a stream as they come, in the format asked for: tables, JSON Lines, CSV or TSV.
 
-Which format and where to is `options`' and `files`' business; what a record looks like is the views'. Those are
+Which format and where to is `options`' and `sinks`' business; what a record looks like is the views'. Those are
 imported late: Rich's tables are not for who only asks for help.
 """
 
@@ -13,7 +13,7 @@ from . import options as opt
 from . import sinks, terminal
 from .catalogue import Holding
 from .download import cache_root
-from .records import Measure, Provenance, Ranking, Reading, Score
+from .records import NOTHING_MORE, Extras, Measure, Provenance, Ranking, Reading, Score
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,11 +34,10 @@ class Style:
 
     Attributes:
         tokens: list each text's tokens, or only what they add up to.
-        extras: which of ``rank``, ``entropy`` and ``top`` were asked for.
+        extras: what was asked for of each token beside its log-probability.
         top: show only the first places of each ranking; None shows all.
         unit: for tables; JSON and CSV are always nats.
         color: whether tables are coloured; None follows the terminal.
-        likeliest: how many of the likeliest tokens are listed.
         view: table, heat map or both.
         explain: how many of each text's weakest tokens are explained.
     """
@@ -48,10 +47,14 @@ class Style:
     top: int | None = None
     unit: opt.Unit = opt.Unit.nats
     color: bool | None = None
-    extras: tuple[str, ...] = ()
-    likeliest: int = 0
+    extras: Extras = NOTHING_MORE
     view: opt.View = "table"
     explain: int = 0
+
+    @property
+    def ranks(self) -> bool:
+        """Whether each token's rank is shown: in a table it always is."""
+        return self.tokens and (self.extras.rank or self.format is opt.Format.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,11 @@ def scores(records: Iterable[Score], stream: TextIO, style: Style, besides: Besi
         records = report.of_scores(records, besides.html, style.unit, terminal.command())
 
     if style.format is opt.Format.json:
-        asked = style.tokens, style.extras, style.likeliest
-        rows.write_json(stream, (rows.score_object(score, *asked) for score in records))
+        rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
     elif style.format is opt.Format.table:
         _tables(stream, style, records, partial(_score_view, style), besides.svg)
     else:
-        asked = style.tokens, style.extras, style.likeliest
-        rows.write_rows(stream, rows.score_rows(records, *asked), style.format.separator)
+        rows.write_rows(stream, rows.score_rows(records, style.tokens, style.extras), style.format.separator)
 
 
 def _score_view(style: Style, score: Score, page: "table.Page") -> "RenderableType":
@@ -241,6 +242,5 @@ def _page(console: "Console", style: Style) -> "table.Page":
         console.is_terminal,
         style.unit,
         terminal.depth(console),
-        entropy="entropy" in style.extras,
-        likeliest=style.likeliest,
+        extras=style.extras,
     )

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any, TextIO
@@ -12,18 +12,27 @@ from .. import __version__
 from ..catalogue import Holding
 from ..comparison import Comparison, Place
 from ..corpus import Corpus, Hits
-from ..records import Candidate, Measure, Provenance, Ranking, Score, Stretch, Token, Word
+from ..records import (
+    EVERYTHING,
+    NOTHING_MORE,
+    Candidate,
+    Extras,
+    Measure,
+    Provenance,
+    Ranking,
+    Score,
+    Stretch,
+    Token,
+    Word,
+)
 
 
-def score_object(
-    score: Score, tokens: bool = True, extras: Collection[str] = (), likeliest: int | None = None
-) -> dict[str, Any]:
+def score_object(score: Score, tokens: bool = True, extras: Extras = NOTHING_MORE) -> dict[str, Any]:
     """A score as the object that ``lmscore score --json`` prints.
 
     Args:
         tokens: list the tokens.
-        extras: which of ``rank``, ``entropy`` and ``top`` were asked for.
-        likeliest: so many of ``top``; None for all that are there.
+        extras: what is told of each beside its log-probability.
     """
     return {
         "text": score.text,
@@ -31,7 +40,7 @@ def score_object(
         **_figures(score),
         "perplexity": score.perplexity,
         "bits_per_byte": score.bits_per_byte,
-        **_counts(score, tokens, extras, likeliest),
+        **_counts(score, tokens, extras),
         **_words(score),
         "model": asdict(score.model),
         "lmscore_version": __version__,
@@ -88,14 +97,14 @@ def _figures(score: Score) -> dict[str, Any]:
     return {"total_logprob": score.total_logprob, "mean_logprob": score.mean_logprob}
 
 
-def _counts(score: Score, tokens: bool, extras: Collection[str] = (), likeliest: int | None = None) -> dict[str, Any]:
+def _counts(score: Score, tokens: bool, extras: Extras = NOTHING_MORE) -> dict[str, Any]:
     counts: dict[str, Any] = {
         "num_tokens": score.num_tokens,
         "num_unscored": score.num_unscored,
         "weakest": _weakest(score),
     }
     if tokens:
-        counts["tokens"] = [token_object(token, extras, likeliest) for token in score.tokens]
+        counts["tokens"] = [token_object(token, extras) for token in score.tokens]
     return {**counts, "windows": score.windows, "min_context": score.min_context}
 
 
@@ -106,9 +115,9 @@ def _weakest(score: Score) -> dict[str, Any] | None:
     return {"index": token.index, "token": token.token, "logprob": token.logprob, "share": score.weakest_share}
 
 
-def token_object(token: Token, extras: Collection[str], likeliest: int | None = None) -> dict[str, Any]:
+def token_object(token: Token, extras: Extras) -> dict[str, Any]:
     """A token's fields; rank, entropy and alternatives where they were asked for, though they may not exist."""
-    top = token.top and token.top[:likeliest]
+    top = token.top and token.top[: extras.top]
     fields: dict[str, Any] = {
         "index": token.index,
         "id": token.id,
@@ -122,7 +131,7 @@ def token_object(token: Token, extras: Collection[str], likeliest: int | None = 
         "straddles": token.straddles,
         "top": top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in top],
     }
-    return {name: value for name, value in fields.items() if name not in EXTRAS or name in extras}
+    return {name: value for name, value in fields.items() if name not in EVERYTHING.names or name in extras.names}
 
 
 def comparison_object(comparison: Comparison) -> dict[str, Any]:
@@ -171,7 +180,7 @@ def _place_object(place: Place, tokens: bool = True) -> dict[str, Any]:
 
 def _stretch_object(stretch: Stretch, tokens: bool) -> dict[str, Any]:
     fields = {"text": stretch.text, "start": stretch.start, "end": stretch.end, "logprob": stretch.logprob}
-    return fields | ({"tokens": [token_object(token, ()) for token in stretch.tokens]} if tokens else {})
+    return fields | ({"tokens": [token_object(token, NOTHING_MORE) for token in stretch.tokens]} if tokens else {})
 
 
 def summary_object(corpus: Corpus, seconds: float, model: Provenance) -> dict[str, Any]:
@@ -202,10 +211,6 @@ def _accuracies(by: Mapping[Measure, Hits]) -> dict[str, Any]:
         measure: {**asdict(hits), "accuracy": hits.accuracy, "interval_95": hits.interval}
         for measure, hits in by.items()
     }
-
-
-EXTRAS = ("rank", "entropy", "top")
-"""What is read out of a token only where it is asked for."""
 
 
 def holding_object(holding: Holding) -> dict[str, Any]:
@@ -255,9 +260,7 @@ def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str
         stream.flush()
 
 
-def score_rows(
-    scores: Iterable[Score], tokens: bool = True, extras: Collection[str] = (), likeliest: int | None = None
-) -> Iterator[dict[str, Any]]:
+def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Extras = NOTHING_MORE) -> Iterator[dict[str, Any]]:
     """A row for each token, numbered by text; or for each word, where they were asked for; or, without tokens, for each
     text, the text itself last. Arguments as for `score_object`."""
     for number, score in enumerate(scores):
@@ -273,7 +276,7 @@ def score_rows(
             told = {"text_index": number, **flat, **_flat_weakest(weakest), **model}
             yield {**told, "context": context, "text": text}
         for token in score.tokens if tokens else ():
-            fields = {**token_object(token, extras, likeliest), "bytes": token.bytes.hex()}
+            fields = {**token_object(token, extras), "bytes": token.bytes.hex()}
             if "top" in fields:
                 fields["top"] = fields["top"] and json.dumps(fields["top"], ensure_ascii=False)
             yield {"text_index": number, **fields, **model}

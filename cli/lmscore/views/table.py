@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from ..catalogue import Holding
-from ..records import Alternative, Candidate, Provenance, Ranking, Score, Token
+from ..records import EVERYTHING, Alternative, Candidate, Extras, Provenance, Ranking, Score, Token
 from . import columns, remarks, scale
 from .columns import Column
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
@@ -29,15 +29,14 @@ class Page:
         width: columns.
         terminal: whether on a terminal.
         depth: how many colours there are.
-        entropy, likeliest: whether entropies are shown, and so many of the likeliest tokens, where they were read out.
+        extras: what is shown of each token beside its log-probability, where it was read out.
     """
 
     width: int = 80
     terminal: bool = False
     unit: Unit = Unit.nats
     depth: Depth = Depth.none
-    entropy: bool = True
-    likeliest: int | None = None
+    extras: Extras = EVERYTHING
 
     @property
     def narrow(self) -> bool:
@@ -78,7 +77,7 @@ def context_line(context: str) -> Line:
 
 
 def _score_table(score: Score, page: Page) -> Table:
-    entropy = page.entropy and any(token.entropy is not None for token in score.tokens)
+    entropy = page.extras.entropy and any(token.entropy is not None for token in score.tokens)
     bar = _has_bar(score, page, entropy)
     table = bare_table(page)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
@@ -97,7 +96,7 @@ def _score_table(score: Score, page: Page) -> Table:
         table.add_row("", start, str(score.model.bos_id), Line("given", "dim"))
     for token in score.tokens:
         table.add_row(*_token_cells(token, score, page, entropy, bar))
-        for other in (token.top or ())[: page.likeliest]:
+        for other in (token.top or ())[: page.extras.top]:
             table.add_row("", *_alternative_cells(other, page), style="dim")
     return table
 
