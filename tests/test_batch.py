@@ -635,19 +635,19 @@ class Constant:
     """A scorer that finds every text one token of one nat: what is tested is all around it."""
 
     provenance = Provenance("constant", None, "float32", "cpu", 0, "<s>", "test")
-    look_ahead, portion, arithmetic, files = 30, 30, "by hand", ()
+    portion, arithmetic, files = 30, "by hand", ()
 
     def settle(self) -> None:
         pass
 
-    def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]:
+    def scores(self, texts: Iterable[str | Text], reading: Reading, soon: bool, tick: Tick) -> Iterator[Score]:
         for text in texts:
             assert isinstance(text, Text)
             token = Token(0, 1, text.text, text.text.encode(), 0, len(text.text.encode()), -1.0)
             yield Score(text.text, text.context, (token,), 1, None, self.provenance)
 
     def rankings(
-        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, ahead: int, tick: Tick
+        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, soon: bool, tick: Tick
     ) -> Iterator[Ranking]:
         raise NotImplementedError
 
@@ -1005,10 +1005,10 @@ def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path, monke
     calls: list[int] = []
 
     class Counted(Constant):
-        def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]:
+        def scores(self, texts: Iterable[str | Text], reading: Reading, soon: bool, tick: Tick) -> Iterator[Score]:
             texts = list(texts)
             calls.append(len(texts))
-            return super().scores(texts, reading, ahead, tick)
+            return super().scores(texts, reading, soon, tick)
 
     source = jsonl(tmp_path / "in.jsonl", [{"text": text} for text in ("a", "", "b", "", "c", "", "d")])
     job = Job(Roles("text"), Reading(), None, False, "null", (SCORE_COLUMNS["total_logprob"],))

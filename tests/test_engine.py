@@ -286,7 +286,8 @@ def test_what_is_sent_ahead_loses_nothing(scorer_of: Callable[[str], Scorer], mo
     """As on an accelerator: each block is waited for once the next has been sent."""
     [long] = models.passages(41, [900])  # of several windows
     texts = [Text(text) for text in ["The cat", long, "sat", " ", "and", "purred"] * 3]
-    plain = [score.logprobs for score in scorer_of("llama").scores(texts, ahead=1)]
+    monkeypatch.setattr(scorer, "FIRST_LOOK_AHEAD", 1)
+    plain = [score.logprobs for score in scorer_of("llama").scores(texts)]
     events, real_begin, real_later = list[str](), engine.begin, scorer._later
 
     def begin(*given: Any) -> Callable[[], list[engine.Readout]]:
@@ -305,9 +306,7 @@ def test_what_is_sent_ahead_loses_nothing(scorer_of: Callable[[str], Scorer], mo
     monkeypatch.setattr(scorer, "MOST_HELD_OF_ONE", 600)
     found = list[tuple[float, ...]]()
     with pytest.raises(LmscoreError, match="the last"):
-        found.extend(
-            score.logprobs for score in scorer_of("llama").scores([*texts, Text("", origin="the last")], ahead=1)
-        )
+        found.extend(score.logprobs for score in scorer_of("llama").scores([*texts, Text("", origin="the last")]))
     assert len(found) == len(plain)
     for own, before in zip(found, plain, strict=True):
         assert own == pytest.approx(before, abs=1e-5)

@@ -42,17 +42,15 @@ class Scorer(Protocol):
     provenance: Provenance
 
     @property
-    def look_ahead(self) -> int: ...
-    @property
     def portion(self) -> int: ...
     @property
     def arithmetic(self) -> str: ...
     @property
     def files(self) -> Sequence[Path]: ...
     def settle(self) -> None: ...
-    def scores(self, texts: Iterable[str | Text], reading: Reading, ahead: int, tick: Tick) -> Iterator[Score]: ...
+    def scores(self, texts: Iterable[str | Text], reading: Reading, soon: bool, tick: Tick) -> Iterator[Score]: ...
     def rankings(
-        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, ahead: int, tick: Tick
+        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, soon: bool, tick: Tick
     ) -> Iterator[Ranking]: ...
 
 
@@ -110,10 +108,10 @@ def _scored(records: Sequence[Asked], kind: Kind, job: Job, scorer: Scorer, tick
     if kind == "fault":
         yield from (Outcome(record, fault=record.fault) for record in records)
     elif kind is None:
-        scores = scorer.scores((record.texts[0] for record in records), job.reading, scorer.look_ahead, tick)
+        scores = scorer.scores((record.texts[0] for record in records), job.reading, False, tick)
         yield from (Outcome(record, score=score) for record, score in zip(records, scores, strict=True))
     else:
-        rankings = scorer.rankings((record.texts for record in records), kind, job.reading, scorer.look_ahead, tick)
+        rankings = scorer.rankings((record.texts for record in records), kind, job.reading, False, tick)
         yield from (Outcome(record, ranking=ranking) for record, ranking in zip(records, rankings, strict=True))
 
 

@@ -241,13 +241,13 @@ class Scorer:
         self,
         texts: Iterable[str | Text],
         reading: Reading = Reading(),
-        ahead: int = FIRST_LOOK_AHEAD,
+        soon: bool = True,
         tick: Tick = unheard,
     ) -> Iterator[Score]:
         """Score a stream of texts; the scores come in the texts' order, and the stream is read a bounded way ahead.
 
         Args:
-            ahead: how many tokens to read together at first.
+            soon: read little together at first, so that a first score comes soon; else all goes a little faster.
             tick: told again and again how many tokens are scored of those that are read together.
 
         Raises:
@@ -255,7 +255,7 @@ class Scorer:
         """
         if isinstance(texts, str):
             raise TypeError("texts are a stream of them; put an only one into a list, or give it to `score`")
-        blocks = self._blocks(self._prepared(texts, reading, ahead), ahead)
+        blocks = self._blocks(self._prepared(texts, reading, soon), soon)
         runs = (run for block in blocks for run in self._runs(block, reading, tick))
         for finish in _later(runs, RUNS_AHEAD if self._network.device.type == "cuda" else 0):
             yield from finish()
@@ -298,19 +298,19 @@ class Scorer:
         groups: Iterable[Sequence[Text]],
         by: Measure = "sum",
         reading: Reading = Reading(),
-        ahead: int = FIRST_LOOK_AHEAD,
+        soon: bool = True,
         tick: Tick = unheard,
     ) -> Iterator[Ranking]:
         """Rank each of a stream of groups, as `rank` does; small groups are read together.
 
         Args:
-            ahead, tick: as for `scores`.
+            soon, tick: as for `scores`.
 
         Raises:
             LmscoreError: as `rank`; the rankings before it have been given.
         """
         waiting = deque[Sequence[Text]]()
-        scores = self.scores(self._candidates(groups, by, waiting), reading, ahead, tick)
+        scores = self.scores(self._candidates(groups, by, waiting), reading, soon, tick)
         while (first := next(scores, None)) is not None:
             group = waiting.popleft()
             of_group = [first, *islice(scores, len(group) - 1)]
@@ -346,11 +346,12 @@ class Scorer:
             if by == "pmi":
                 yield from (Text(text.text, None, text.origin, text.index) for text in group)
 
-    def _prepared(self, texts: Iterable[str | Text], reading: Reading, ahead: int) -> Iterator[_Prepared]:
-        """Cut texts into tokens, several at a time."""
+    def _prepared(self, texts: Iterable[str | Text], reading: Reading, soon: bool) -> Iterator[_Prepared]:
+        """Cut texts into tokens, several at a time: as many characters as tokens are read together."""
+        first = FIRST_LOOK_AHEAD if soon else self.look_ahead
         stream = (Text(item) if isinstance(item, str) else item for item in texts)
         context: str | None = None
-        for text, tokenized in self._tokenizer.tokenize_all(stream, reading, ahead, self.look_ahead):
+        for text, tokenized in self._tokenizer.tokenize_all(stream, reading, first, self.look_ahead):
             greatest = max(tokenized.ids)
             if greatest >= self._network.vocabulary:
                 raise LmscoreError(
@@ -370,24 +371,26 @@ class Scorer:
                 self.start.token,
             )
 
-    def _blocks(self, source: Iterator[_Prepared], ahead: int) -> Iterator[list[_Prepared]]:
-        """As many texts as are read together, `ahead` tokens or some more; then four times as many each time.
+    def _blocks(self, source: Iterator[_Prepared], soon: bool) -> Iterator[list[_Prepared]]:
+        """As many texts as are read together: `look_ahead` tokens or some more; `soon`, few, and then four times as many
+        each time.
 
         Tokens that a text begins with as the one before it does are read once, and not counted. What begins alike stays
         together for up to five times as many, and candidates until they have many times their context.
         """
         tokens, held, block = 0, 0, list[_Prepared]()
+        ahead = FIRST_LOOK_AHEAD if soon else self.look_ahead
         try:
             for prepared, shared, in_group in _likened(source):
                 if in_group:  # ranked when all of them are scored, so the first of them need not come soon
                     more = planning.WORTH_REREADING * in_group
-                elif ahead > FIRST_LOOK_AHEAD:
-                    more = planning.more_together(shared, ahead)
+                elif soon:
+                    shared = more = 0
                 else:
-                    shared = more = 0  # the first score is to come soon
+                    more = planning.more_together(shared, ahead)
                 if tokens >= ahead + more or held > MOST_HELD:
                     yield block
-                    ahead = min(4 * ahead, self.look_ahead)
+                    ahead, soon = min(4 * ahead, self.look_ahead), False
                     tokens, held, block, shared = 0, 0, [], 0
                 block.append(prepared)
                 tokens += max(len(prepared.tokenized) - shared, 1)
