@@ -168,7 +168,7 @@ GROUPS = {
     "deep": ("[" * 100_000, "JSON that Python does not read"),
     "digits": (f'{{"candidates": {"9" * 5000}}}', "JSON that Python does not read"),
     "context": ('{"context": 3, "candidates": ["a"]}', '"context" is not a string; leave it out for none'),
-    "none": ('{"context": "a"}', '"candidates" is not a list with at least one string'),
+    "none": ('{"context": "a"}', 'there is no "candidates"; write "candidates": ["…"]'),
     "empty": ('{"candidates": []}', '"candidates" is not a list with at least one string'),
     "string": ('{"candidates": "abc"}', '"candidates" is not a list with at least one string'),
     "wrong": ('{"candidates": ["a", null]}', "candidate 2: not a string; put quotes around it"),
@@ -196,12 +196,26 @@ def test_blank_lines_between_groups_are_skipped_and_said(cli: Cli) -> None:
 
 def test_a_field_of_a_group_that_is_not_read_is_said_once(cli: Cli) -> None:
     data = b'{"candidates": ["a", "b"]}\n' + b'{"contxt\\u001b": "a", "id": 1, "candidates": ["a", "b"]}\n' * 2
+    data += b'{"id": 3, "contex": "a", "candidates": ["a", "b"]}\n'
     ended = cli("rank", "-", "--input-format", "jsonl", "--json", stdin=data)
-    assert (ended.code, len(ended.out.splitlines())) == (0, 3)
-    assert ended.err == (
-        'warning: stdin, line 2: "contxt\\u001b" (and 1 more) is not read, only "context" and "candidates"; '
-        "lmscore batch keeps all fields\n"
-    )
+    assert (ended.code, len(ended.out.splitlines())) == (0, 4)
+    rest = 'is not read, only "context" and "candidates"; lmscore batch keeps all fields'
+    assert ended.err.splitlines() == [
+        f'warning: stdin, line 2: "contxt\\u001b" (and 1 more) {rest}',
+        f'warning: stdin, line 4: "contex" {rest}',
+    ]
+
+
+def test_a_missing_space_is_said_of_one_group(cli: Cli) -> None:
+    data = b'{"context": "The cat", "candidates": ["sat", "ran"]}\n' * 3
+    assert cli("rank", "-", "--input-format", "jsonl", "--json", stdin=data).err.count("no space stands") == 1
+
+
+def test_a_page_or_a_picture_is_not_what_o_writes(cli: Cli, tmp_path: Path) -> None:
+    for name in ("a.html", "a.SVG"):
+        ended = cli("score", "a", "-o", tmp_path / name)
+        assert (ended.code, "this writes no pages and pictures; --html and --svg do" in ended.err) == (2, True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_ranked_as_lines_is_said(cli: Cli) -> None:

@@ -820,6 +820,38 @@ def test_lists_are_the_same_in_every_format(cli: Cli, tmp_path: Path, asked: lis
     assert held == [[nothing | item for item in items] for items in read_out]
 
 
+def test_a_context_that_is_not_read_is_said(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"context": "The cat", "text": " sat"}])
+    words = ("batch", source, "-o", tmp_path / "o.jsonl")
+    assert cli(*words).err.startswith('warning: the column "context" is not read; --context-column context puts it ')
+    assert "is not read" not in cli(*words, "--context-column", "context", "--restart").err
+
+
+def test_a_column_that_a_later_record_lacks_is_said_once(cli: Cli, tmp_path: Path) -> None:
+    records = [{"text": " sat", "context": "The cat"}, {"text": " ran", "contex": "The cat"}, {"text": " is"}]
+    source = jsonl(tmp_path / "in.jsonl", records)
+    ended = cli("batch", source, "-o", tmp_path / "o.jsonl", "--context-column", "context")
+    said = f'{source}, line 2 has no column "context": read as if that were null; no more is said of others\n'
+    assert (ended.code, ended.err.count("has no column"), said in ended.err) == (0, 1, True)
+
+
+def test_a_text_that_may_be_taken_for_a_header_is_said(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("hello there\nhow are you\n")
+    ended = cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl")
+    assert ended.err.startswith('warning: "hello there", in the first line, is the name of the only column; if it is ')
+    named = ("--text-column", "hello there", "--restart")
+    assert "first line" not in cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", *named).err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_an_output_stays_as_private_as_it_was(cli: Cli, lines: Path, tmp_path: Path, form: str) -> None:
+    out = tmp_path / f"out.{form}"
+    out.touch(mode=0o600)
+    assert cli("batch", lines, "-o", out, "-q").code == 0
+    assert (out.stat().st_mode & 0o777, out.stat().st_size > 0) == (0o600, True)
+
+
 def test_a_record_with_fewer_candidates(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a,b,c\none,two,three\nfour,five,\n")
     assert cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", "--candidates-column", "a,b,c", "-q").code == 0
@@ -905,7 +937,7 @@ def test_parquet_files_that_differ(cli: Cli, tmp_path: Path) -> None:
         (["{in}", "-o", "{out}", "--summary", "{out}.part"], "--summary"),
         (["{out}.errors.jsonl", "-o", "{out}"], "is being read"),
         (["{in}", "nobody.jsonl", "-o", "{out}"], "there is no file nobody.jsonl"),
-        (["{in}", "{out}.dat", "-o", "{out}"], "its name does not say"),
+        (["{in}", "{out}.dat", "-o", "{out}"], "there is no file {out}.dat"),
         (["{in}", "-o", "{out}", "--summary", "no/where.json"], "there is no folder"),
     ],
 )
@@ -915,7 +947,7 @@ def test_nothing_that_is_there_is_lost(cli: Cli, lines: Path, tmp_path: Path, wo
     out.write_text("before")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     named = [word.replace("{in}", str(lines)).replace("{out}", str(out)) for word in words]
-    assert said in cli("batch", *named, "-q").error
+    assert said.replace("{out}", str(out)) in cli("batch", *named, "-q").error
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 

@@ -126,6 +126,19 @@ def test_a_catalogue_model_is_known_by_its_revision_and_no_folder_of_its_name(
     assert open_scorer(str(index.wheels / "tiny.gguf")).files == [index.wheels / "tiny.gguf"]
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_damaged_copy_says_how_it_is_mended(
+    index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LMSCORE_CACHE", str(index.cache))
+    damaged = download.fetch(index.entry) / name
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    said = cli("score", "a", "-m", "tiny").error
+    assert said.startswith("tiny: its copy in the cache is damaged; remove it with `lmscore models remove tiny`")
+    damaged.unlink()
+    assert cli("score", "a", "-m", "tiny").error.startswith(said[:60])
+
+
 def test_digits_and_spaces_are_cut_as_the_gguf_s_rule_says(index: Index) -> None:
     tokens = [token.bytes for token in open_scorer("tiny").score("  1984").tokens]
     assert tokens[-4:] == [b"1", b"9", b"8", b"4"]

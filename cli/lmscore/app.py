@@ -327,7 +327,8 @@ def batch(
     reading = Reading(eos, parse_special, boundary, stride, rank, entropy, top, wording)
     job = _job(roles, reading, by, bos, on_error, columns, prefix, (tokens, words), rows)
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
-    if hint := hints.of_seams(todo.first.texts, "--join ' ' puts one there"):
+    form = input_format or Format.of(inputs[0])
+    for hint in hints.of_dataset(todo.first, form, text_column, context_column):
         log.warning("%s", hint)
     with sinks.output(None) as stream:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
@@ -601,9 +602,14 @@ def _spaced(texts: Iterable[Text]) -> Iterator[Text]:
 
 
 def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
+    """Say what looks like a slip in each group; of spaces only once, since there all of them are alike."""
+    said = False
     for group in groups:
         for hint in hints.of_group(group):
             log.warning("%s", hint)
+        if not said and (slip := hints.of_seams(group, "--join ' ' puts one before each")):
+            log.warning("%s", slip)
+            said = True
         yield group
 
 

@@ -5,6 +5,7 @@ that was killed and goes on computes the very numbers that an undisturbed one do
 """
 
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from . import __version__, encoding, journal, tables
+from . import __version__, encoding, journal, sinks, tables
 from .corpus import Corpus
 from .encoding import Encoder
 from .errors import LmscoreError, RecordError
@@ -23,8 +24,10 @@ from .job import TOKENS, WORDS, Job, Outcome, filled
 from .places import Places
 from .planning import more_together, num_shared
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
-from .roles import Asked, asked
+from .roles import Asked, Roles, asked
 from .tables import Position, Row
+
+log = logging.getLogger(__name__)
 
 BYTES_A_TOKEN = 4
 """About so many, in the texts that most models read: chunks are cut by bytes, before anything is tokenized."""
@@ -173,7 +176,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> 
         share = None if here is None or there is None else here + (there - here) * scored / total
         report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
 
-    left = (_asked(row, job, encoder) for row in todo.rows)
+    left = (_asked(row, job, encoder) for row in _noticed(todo.rows, job.roles))
     for chunk in chunks(left, scorer.portion * BYTES_A_TOKEN):
         mine = range(max(own.start - done, 0), max(min(own.stop - done, len(chunk)), 0))
         found = outcomes(chunk, job, scorer, tick)[mine.start : mine.stop] if mine else []
@@ -202,6 +205,20 @@ MEND = "mend it and begin again, or go on without such records: --on-error skip,
 
 SURE_EVERY = 1.0
 """Seconds after which what is written is brought to the disk: so much work is lost at most, and a chunk."""
+
+
+def _noticed(rows: Iterable[Row], roles: Roles) -> Iterator[Row]:
+    """The same; of each column that a record lacks, and may, the first is said: some writers leave out nulls, and some
+    people misspell a name.
+    """
+    wanted = {name for name in roles.beside if name is not None}
+    for row in rows:
+        if row.fault is None:
+            for name in sorted(wanted - row.fields.keys()):
+                warning = '%s has no column "%s": read as if that were null; no more is said of others'
+                log.warning(warning, row.where, name)
+                wanted.discard(name)
+        yield row
 
 
 def _asked(row: Row, job: Job, encoder: Encoder) -> Asked:
@@ -401,10 +418,12 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed:
             if parts["out"].exists():  # else it has its name already
                 if todo.form is Format.parquet:
                     todo.encoder.gather(parts["out"], places.gathered)
+                    sinks.keep_mode(places.out, places.gathered)
                     places.gathered.replace(places.out)
                     journal.settle(places.out.parent)
                     parts["out"].unlink()
                 else:
+                    sinks.keep_mode(places.out, parts["out"])
                     parts["out"].replace(places.out)
             if parts["errors"].exists():
                 if parts["errors"].stat().st_size:

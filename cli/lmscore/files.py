@@ -74,12 +74,12 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
 
 
 def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
-    """A group a line: ``{"context": …, "candidates": […]}``. What other fields there are is said once.
+    """A group a line: ``{"context": …, "candidates": […]}``. What other fields there are is said, of each once.
 
     Raises:
         LmscoreError: as `texts_from_file`, or a line is no such object.
     """
-    empty, said = True, False
+    empty, said = True, set[str]()
     for number, line in _lines(path):
         where = f"{name_of(path)}, line {number}"
         if not line.strip():
@@ -87,8 +87,8 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
             continue
         empty = False
         context, candidates, others = _group(line, where)
-        if others and not said:
-            said = True
+        if others := [name for name in others if name not in said]:
+            said.update(others)
             named = json.dumps(others[0], ensure_ascii=False) + (
                 f" (and {len(others) - 1} more)" if len(others) > 1 else ""
             )
@@ -112,6 +112,8 @@ def _group(line: str, where: str) -> tuple[str | None, list[str], list[str]]:
     context, candidates = group.get("context"), group.get("candidates")
     if context is not None and not isinstance(context, str):
         raise LmscoreError(f'{where}: "context" is not a string; leave it out for none')
+    if "candidates" not in group:
+        raise LmscoreError(f'{where}: there is no "candidates"; write "candidates": ["…"]')
     if not isinstance(candidates, list) or not candidates:
         raise LmscoreError(f'{where}: "candidates" is not a list with at least one string; write "candidates": ["…"]')
     for index, candidate in enumerate(candidates, 1):

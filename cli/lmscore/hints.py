@@ -3,8 +3,13 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
+from .formats import Format
 from .records import Text
+
+if TYPE_CHECKING:
+    from .roles import Asked
 
 
 def of_arguments(texts: Iterable[str], reader: str = "--file reads it") -> Iterator[str]:
@@ -45,19 +50,37 @@ def of_pair(texts: Sequence[Text]) -> str | None:
 
 
 def of_group(group: Sequence[Text]) -> Iterator[str]:
-    """A line for each slip: JSON read as text, no space after the context or two, a candidate twice, only one."""
+    """A line for each slip: JSON read as text, a candidate twice, only one."""
     if len(group) == 1:
         yield f"{group[0].origin}: the only candidate wins unopposed"
-    if coded := next((text for text in group if text.text.startswith(('{"', '["'))), None):
+    if coded := next((text for text in group if text.text.startswith(('{"', '["', "[{"))), None):
         yield f"{coded.origin}: looks like JSON and is ranked as text; --input-format jsonl reads it as groups"
-    if slip := of_seams(group, "--join ' ' puts one before each"):
-        yield slip
     first: dict[str, Text] = {}
     repeated = [(text, first[text.text]) for text in group if first.setdefault(text.text, text) is not text]
     if repeated:
         again, earlier = repeated[0]
         more = f" (and {len(repeated) - 1} more like it)" if len(repeated) > 1 else ""
         yield f"{again.origin} repeats {earlier.origin}{more}: the same candidate twice is a tie"
+
+
+def of_dataset(first: "Asked", form: Format | None, text: str | None, context: str | None) -> Iterator[str]:
+    """A line for each slip: a context that is not read, a text taken for a header, no space after the context or two.
+
+    Args:
+        first: the first record.
+        form: how it was written.
+        text, context: the columns that were named as such.
+    """
+    columns = list(first.row.fields)
+    if context is None and "context" in columns:
+        yield 'the column "context" is not read; --context-column context puts it before what is scored'
+    if form in (Format.csv, Format.tsv) and text is None and len(columns) == 1 and columns != ["text"]:
+        yield (
+            f'"{columns[0]}", in the first line, is the name of the only column; '
+            "if it is a text, score all lines with --input-format txt"
+        )
+    if slip := of_seams(first.texts, "--join ' ' puts one there"):
+        yield slip
 
 
 def _wants_space(context: str, candidate: str) -> bool:

@@ -113,8 +113,14 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
 
     dtype = _dtype(choice.dtype)
     path = folder / "model.safetensors"
-    _check_memory(choice.name, _check_weights(choice.name, folder) * dtype.itemsize, device)
-    with _translated(f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove`"):
+    damaged = f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove {choice.name}`"
+    with _translated(damaged):
+        try:
+            count = _check_weights(choice.name, folder)
+        except LmscoreError as err:  # which says how other models are mended
+            raise LmscoreError(f"{damaged}, and it is fetched anew") from err
+    _check_memory(choice.name, count * dtype.itemsize, device)
+    with _translated(damaged):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
@@ -134,6 +140,8 @@ def find(choice: Choice, report: download.Report = download.silent) -> Found:
     Raises:
         LmscoreError: there is no such model, or it cannot be had.
     """
+    if not choice.name:
+        raise LmscoreError("there is no model with an empty name; leave out --model for the default one")
     entry, path = catalogue.CATALOGUE.get(choice.name), Path(os.path.expanduser(choice.name))
     if choice.revision and (entry or _is_there(path)):
         raise LmscoreError(f"{choice.name} is no hub id, so it has no revision to choose; leave out --revision")

@@ -56,7 +56,10 @@ class Format(str, Enum):
             raise typer.BadParameter(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")
         if chosen is not None or json:
             return chosen or cls.json
-        if PurePath(path).suffix.lower() == ".json":
+        suffix = PurePath(path).suffix.lower()
+        if suffix in (".html", ".htm", ".svg"):
+            raise typer.BadParameter(f"-o {output}: this writes no pages and pictures; --html and --svg do, beside it")
+        if suffix == ".json":
             return cls.json
         by_name = {TableFormat.jsonl: cls.json, TableFormat.csv: cls.csv, TableFormat.tsv: cls.tsv}
         return cls.table if named is None else by_name.get(named, cls.table)

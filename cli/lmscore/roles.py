@@ -36,9 +36,13 @@ class Roles:
 
     @property
     def named(self) -> list[str]:
-        """All columns that must be there."""
-        named = (self.text, *self.candidates, self.context, self.id, self.gold, self.group)
-        return [name for name in named if name is not None]
+        """All columns that the first record must have."""
+        return [name for name in (self.text, *self.candidates, *self.beside) if name is not None]
+
+    @property
+    def beside(self) -> tuple[str | None, ...]:
+        """Those that a later record may lack: what they would tell is then told by nobody."""
+        return (self.context, self.id, self.gold, self.group)
 
     def found_in(self, row: Row) -> "Roles":
         """The same, held against the first record; where no text column was named, it is found.

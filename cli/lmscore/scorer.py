@@ -372,8 +372,8 @@ class Scorer:
             )
 
     def _blocks(self, source: Iterator[_Prepared], soon: bool) -> Iterator[list[_Prepared]]:
-        """As many texts as are read together: `look_ahead` tokens or some more; `soon`, few, and then four times as many
-        each time.
+        """As many texts as are read together: `look_ahead` tokens or some more; where a first score is wanted soon, few
+        at first, and then four times as many each time.
 
         Tokens that a text begins with as the one before it does are read once, and not counted. What begins alike stays
         together for up to five times as many, and candidates until they have many times their context.

@@ -129,6 +129,12 @@ def place_of(path: str, read: Sequence[str] = ()) -> Path:
     return place
 
 
+def keep_mode(place: Path, follower: Path) -> None:
+    """Let who may read what stands at a place, and nobody else, read what will stand there."""
+    if place.exists():
+        shutil.copymode(place, follower)
+
+
 def is_device(place: Path) -> bool:
     """Whether no file stands there but a terminal, a pipe and the like: what is written as it stands."""
     return os.path.exists(place) and not os.path.isfile(place)
@@ -177,8 +183,7 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
             stream = part.open("x")
         with stream:
             with _explained(path):
-                if path.exists():
-                    shutil.copymode(path, part)
+                keep_mode(path, part)
             sink = Sink(stream, str(path))
             yield cast(TextIO, sink)
             sink.flush()

@@ -88,9 +88,9 @@ def check(paths: Iterable[str], form: Format | None) -> None:
         LmscoreError: one is not there, cannot be read, or does not say what it is.
     """
     for path in paths:
+        files.check(path)
         if form is None:
             _format(path)
-        files.check(path)
 
 
 def count(paths: Iterable[str], form: Format | None) -> int:

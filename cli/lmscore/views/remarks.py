@@ -52,13 +52,14 @@ def figures(score: Score, unit: Unit) -> Iterator[str]:
     yield f"perplexity {'beyond float64' if score.perplexity is None else f'{score.perplexity:.4g}'}"
     if score.bits_per_byte is not None:
         yield f"{score.bits_per_byte:.4f} bits per byte"
-    yield _tokens(score.num_tokens)
+    yield counted(score.num_tokens, "token")
     if score.num_unscored:
         yield f"{score.num_unscored} unscored"
 
 
-def _tokens(count: int) -> str:
-    return f"{count} token{'s' * (count != 1)}"
+def counted(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
@@ -167,7 +168,7 @@ def side_figures(comparison: Comparison, unit: Unit) -> Iterator[tuple[str, list
         if total is not None:
             per_byte = [] if bits is None else [f"{bits:.4f} bits per byte"]
             left_out = [f"{more} left out"] if (more := len(score.tokens) - count) else []
-            yield name, [f"total {unit.figure(total)} {unit.value}", *per_byte, _tokens(count), *left_out]
+            yield name, [f"total {unit.figure(total)} {unit.value}", *per_byte, counted(count, "token"), *left_out]
 
 
 def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
@@ -233,7 +234,8 @@ def corpus_figures(corpus: Corpus) -> list[str]:
     """What a dataset's texts add up to, a line each."""
     bad = f", {corpus.bad:,} of them bad" if corpus.bad else ""
     unscored = f", {corpus.unscored:,} unscored" if corpus.unscored else ""
-    lines = [f"{corpus.records:,} records{bad}: {corpus.tokens:,} tokens{unscored}, in {corpus.windows:,} windows"]
+    tokens, windows = counted(corpus.tokens, "token"), counted(corpus.windows, "window")
+    lines = [f"{counted(corpus.records, 'record')}{bad}: {tokens}{unscored}, in {windows}"]
     if corpus.log_likelihood is not None:
         perplexity = "beyond float64" if corpus.perplexity is None else f"{corpus.perplexity:.4g}"
         bits = "" if corpus.bits_per_byte is None else f"  {corpus.bits_per_byte:.4f} bits per byte"

@@ -9,7 +9,7 @@ from rich.text import Text as Line
 from ..corpus import Corpus
 from ..records import Measure, Provenance
 from . import columns
-from .remarks import corpus_figures, least_likely
+from .remarks import corpus_figures, counted, least_likely
 from .table import Page, add_columns, bare_table, fitting, provenance
 
 
@@ -21,7 +21,7 @@ def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:
         within: of what is being read, tokens that are scored, and tokens.
     """
     scored, total = within
-    line = f"{corpus.records:,} records, {rate:,.0f} tokens/s"
+    line = f"{counted(corpus.records, 'record')}, {rate:,.0f} tokens/s"
     if corpus.perplexity is not None:
         line += f", perplexity {corpus.perplexity:.4g}"
     return f"{line}, scoring {total:,} tokens: {scored:,} done" if scored < total else line
