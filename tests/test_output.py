@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lmscore import __version__
-from lmscore.views.rows import write_rows
+from lmscore.show import write_rows
 
 from . import models
 from .cli import Cli

@@ -1,7 +1,8 @@
 """A whole dataset: records in, the same records and their scores out, and what they add up to.
 
 Puts tables, scorer, journal and encoding together. What is read together depends on nothing but the records, so a run
-that was killed and goes on computes the very numbers that an undisturbed one does. Knows no options and no terminal.
+that was killed and goes on computes the very numbers that an undisturbed one does. Knows no terminal, and of options
+only what its errors advise.
 """
 
 import hashlib
@@ -147,10 +148,10 @@ class Progress:
         return f"{many} in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
 
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
-def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: Report) -> Progress:
+def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress) -> Progress:
     """Score records and write them, from where the journal says that the last run stopped.
 
     A shard's first and last chunk may hold records of others: they are scored along and left out, so that the numbers
@@ -390,11 +391,11 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     return Plan(source, job, places, form, asked(first, job.roles), rows, own, position, encoder)
 
 
-def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed: Report) -> Progress:
+def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, keep: OnProgress) -> Progress:
     """Do it, or go on doing it, and give the output its name.
 
     Args:
-        summed: told of the whole when it has its name, and before the journal goes: if it fails, the same run comes to
+        keep: told of the whole when it has its name, and before the journal goes: if it fails, the same run comes to
             it again.
 
     Raises:
@@ -431,7 +432,7 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: Report, summed:
                 else:  # what an earlier run has left there is no longer so
                     places.errors.unlink(missing_ok=True)
                     parts["errors"].unlink()
-        summed(progress)
+        keep(progress)
         work.finish()
     return progress
 

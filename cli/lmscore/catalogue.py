@@ -1,6 +1,6 @@
 """The models lmscore knows by a short name: where they come from, what they must hash to, where they start.
 
-A table, and nothing else: fetching is download's business.
+A table, and what the cache may hold of it: fetching is download's business.
 """
 
 from collections.abc import Mapping

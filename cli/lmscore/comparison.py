@@ -66,6 +66,11 @@ class Comparison:
     places: tuple[Place, ...]
 
     @property
+    def of_models(self) -> bool:
+        """Whether two models are compared, and not two texts."""
+        return self.by == "bytes"
+
+    @property
     def scores(self) -> tuple[Score, Score]:
         """Both."""
         return self.first, self.second

@@ -1,4 +1,7 @@
-"""What is to be done with each record of a dataset, and what it gets back: columns, and their values."""
+"""What is to be done with each record of a dataset, and what it gets back: columns, and their values.
+
+Knows no files, no model and no format.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,7 @@
-"""Where a run over a dataset writes: its output, what stands beside that while it works, and files that sum it up."""
+"""Where a run over a dataset writes: its output, what stands beside that while it works, and files that sum it up.
+
+Knows no records and no scores.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

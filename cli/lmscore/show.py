@@ -4,10 +4,13 @@ Which format and where to is `options`' and `sinks`' business; what a record loo
 imported late: Rich's tables are not for who only asks for help.
 """
 
-from collections.abc import Callable, Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TextIO, TypeVar, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from . import options as opt
 from . import sinks, terminal
@@ -18,7 +21,7 @@ from .records import NOTHING_MORE, Extras, Measure, Provenance, Ranking, Reading
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from .batch import Progress, Report
+    from .batch import OnProgress, Progress
     from .comparison import Comparison
     from .views import table
 
@@ -94,12 +97,9 @@ def scores(records: Iterable[Score], stream: TextIO, style: Style, besides: Besi
 
         records = report.of_scores(records, besides.html, style.unit, terminal.command())
 
-    if style.format is opt.Format.json:
-        rows.write_json(stream, (rows.score_object(score, style.tokens, style.extras) for score in records))
-    elif style.format is opt.Format.table:
-        _tables(stream, style, records, partial(_score_view, style), besides.svg)
-    else:
-        rows.write_rows(stream, rows.score_rows(records, style.tokens, style.extras), style.format.separator)
+    as_object = partial(rows.score_object, tokens=style.tokens, extras=style.extras)
+    as_rows = partial(rows.score_rows, tokens=style.tokens, extras=style.extras)
+    _write(records, stream, style, besides.svg, as_object, as_rows, partial(_score_view, style))
 
 
 def _score_view(style: Style, score: Score, page: "table.Page") -> "RenderableType":
@@ -125,12 +125,9 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, besides: 
 
         records = report.of_rankings(records, besides.html, style.unit, style.top, terminal.command())
 
-    if style.format is opt.Format.json:
-        rows.write_json(stream, (rows.ranking_object(ranking, style.tokens, style.top) for ranking in records))
-    elif style.format is opt.Format.table:
-        _tables(stream, style, records, partial(_ranking_view, style), besides.svg)
-    else:
-        rows.write_rows(stream, rows.ranking_rows(records, style.top), style.format.separator)
+    as_object = partial(rows.ranking_object, tokens=style.tokens, top=style.top)
+    as_rows = partial(rows.ranking_rows, top=style.top)
+    _write(records, stream, style, besides.svg, as_object, as_rows, partial(_ranking_view, style))
 
 
 def _ranking_view(style: Style, ranking: Ranking, page: "table.Page") -> "RenderableType":
@@ -153,16 +150,11 @@ def comparison(record: "Comparison", stream: TextIO, style: Style, besides: Besi
         from .views import report
 
         besides.html.write(report.of_comparison(record, style.unit, terminal.command()))
-    if style.format is opt.Format.json:
-        rows.write_json(stream, [rows.comparison_object(record)])
-    elif style.format is opt.Format.table:
-        table, heat = style.view != "heat", style.view != "table"
-        _tables(stream, style, [record], partial(diff.comparison_view, table=table, heat=heat), besides.svg)
-    else:
-        rows.write_rows(stream, rows.comparison_rows(record), style.format.separator)
+    view = partial(diff.comparison_view, table=style.view != "heat", heat=style.view != "table")
+    _write([record], stream, style, besides.svg, rows.comparison_object, rows.comparison_rows, view)
 
 
-def progress(pace: terminal.Pace) -> "Report":
+def progress(pace: terminal.Pace) -> "OnProgress":
     """Tell how far a dataset is."""
     from .views.summary import progress_line
 
@@ -189,7 +181,7 @@ def summary(done: "Progress", model: Provenance, by: Measure, stream: TextIO) ->
     terminal.show(console, summary_view(done.corpus, model, by, console.width))
 
 
-def summary_keeper(json: str | None, html: str | None, name: str, model: Provenance, by: Measure) -> "Report":
+def summary_keeper(json: str | None, html: str | None, name: str, model: Provenance, by: Measure) -> "OnProgress":
     """Write what a dataset adds up to into files, as JSON and as a page, once it is told."""
 
     def keep(done: "Progress") -> None:
@@ -197,7 +189,7 @@ def summary_keeper(json: str | None, html: str | None, name: str, model: Provena
 
         if json is not None:
             with sinks.output(json) as stream:
-                rows.write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
+                _write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
         if html is not None:
             with sinks.output(html) as stream:
                 stream.write(report.of_corpus(done.corpus, name, model, by, terminal.command()))
@@ -210,9 +202,60 @@ def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:
     from .views import rows, table
 
     if json:
-        rows.write_json(stream, map(rows.holding_object, records))
+        _write_json(stream, map(rows.holding_object, records))
     else:
         terminal.show(terminal.console(stream), table.holdings_view(list(records), cache_root()))
+
+
+def _write(
+    records: Iterable[Record],
+    stream: TextIO,
+    style: Style,
+    svg: TextIO | None,
+    as_object: Callable[[Record], Mapping[str, Any]],
+    as_rows: Callable[[Iterable[Record]], Iterable[Mapping[str, Any]]],
+    view: "Callable[[Record, table.Page], RenderableType]",
+) -> None:
+    """Write records in the format asked for."""
+    if style.format is opt.Format.json:
+        _write_json(stream, map(as_object, records))
+    elif style.format.is_rows:
+        write_rows(stream, as_rows(records), style.format.separator)
+    else:
+        _tables(stream, style, records, view, svg)
+
+
+def _write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
+    """JSON Lines: one object a line, each written as it comes."""
+    for item in objects:
+        stream.write(_escaped(json.dumps(item, ensure_ascii=False, allow_nan=False)) + "\n")
+        stream.flush()
+
+
+def _escaped(line: str) -> str:
+    """A line in which nothing acts on a terminal. To a JSON reader the escapes are the same."""
+    return ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+# What a terminal would act on or a reader take for the end of a line: controls but tabs and line ends, directions and
+# joiners, line and paragraph separators.
+ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:
+    """A header and a line for each row, as CSV or (with a tab) TSV: on a terminal escaped, else as texts stand."""
+    import csv
+
+    told = _escaped if stream.isatty() else str
+    writer: Any = None
+    # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
+    lines: Any = SimpleNamespace(write=lambda line: stream.write(told(line.removesuffix("\r\n")) + "\n"))
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(lines, list(row), delimiter=separator, lineterminator="\r\n")
+            writer.writeheader()
+        writer.writerow(row)
+        stream.flush()
 
 
 def _tables(

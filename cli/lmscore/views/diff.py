@@ -36,7 +36,7 @@ def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat
         too_many = f"{rows:,} tokens are too many for a table; --json, --format csv and --view heat show them"
         parts.append(_table(comparison, page) if rows <= MOST_ROWS else Line(too_many))
     if heat:
-        parts += [*([""] if table else []), _map(comparison, page), _legend(page, comparison.by == "bytes")]
+        parts += [*([""] if table else []), _map(comparison, page), _legend(page, comparison.of_models)]
         parts += [""] if table else []
     return Group(*parts, *_footer(comparison, page))
 
@@ -130,7 +130,7 @@ def _footer(comparison: Comparison, page: Page) -> Iterator[Line]:
         first, *others = figures
         yield from (Line(line, "bold") for line in filled([f"{name:6} {first}", *others], page.width))
     yield from map(Line, remarks.comparison_notes(comparison, page.unit))
-    if comparison.by == "words":
+    if not comparison.of_models:
         yield provenance(comparison.first.model)
     else:
         for name, score in zip(SIDES, comparison.scores, strict=True):

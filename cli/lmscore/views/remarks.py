@@ -178,7 +178,7 @@ def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
         yield "Nothing can be compared: no place has a figure on both sides."
     else:
         yield f"difference {unit.signed(difference)} {unit.value}: {_winner(comparison)}"
-        if comparison.by == "words" and comparison.at_same is not None and not all(p.same for p in comparison.places):
+        if not comparison.of_models and comparison.at_same is not None and not all(p.same for p in comparison.places):
             other = math.fsum((difference, -comparison.at_same))
             since = "" if other == difference else ", since other words stand before them"
             yield (
@@ -187,7 +187,7 @@ def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
             )
         if (place := comparison.decides) is not None:
             yield f"It is decided at {_named(place, unit)}."
-        if comparison.by == "bytes" and (widest := comparison.widest()):
+        if comparison.of_models and (widest := comparison.widest()):
             yield f"Furthest apart: {', '.join(_named(place, unit) for place in widest)}."
     if missing := len(comparison.places) - len(comparison.compared):
         places = "1 place has" if missing == 1 else f"{missing} places have"
@@ -199,7 +199,7 @@ def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
 
 def _winner(comparison: Comparison) -> str:
     """Which is the more probable, and how much; or that the arithmetic cannot tell."""
-    if comparison.by == "words" and all(place.same for place in comparison.places):
+    if not comparison.of_models and all(place.same for place in comparison.places):
         return "the texts are the same."
     if comparison.tied:
         dtypes = dict.fromkeys(score.model.dtype for score in comparison.scores)
@@ -207,7 +207,7 @@ def _winner(comparison: Comparison) -> str:
     which = f"the {SIDES[comparison.winner or 0]}"
     times = math.exp(min(abs(comparison.difference or 0.0), 700))
     much = f"{times:.3g} times as probable" if 1.005 <= times < 999.5 else "more probable"
-    return f"the text is {much} under {which} model." if comparison.by == "bytes" else f"{which} is {much}."
+    return f"the text is {much} under {which} model." if comparison.of_models else f"{which} is {much}."
 
 
 def _named(place: Place, unit: Unit) -> str:

@@ -89,7 +89,7 @@ def of_comparison(comparison: Comparison, unit: Unit, command: str) -> str:
         command: what made it, as it was typed.
     """
     models = {"": comparison.first.model}
-    if comparison.by == "bytes":
+    if comparison.of_models:
         models = {
             f"The {side} model": score.model for side, score in zip(remarks.SIDES, comparison.scores, strict=True)
         }
@@ -218,7 +218,7 @@ def _ranking_signs(scores: Sequence[Score]) -> Iterator[str]:
 
 def _comparison_signs(comparison: Comparison) -> Iterator[str]:
     """What colours and signs in the map of a comparison mean."""
-    models = comparison.by == "bytes"
+    models = comparison.of_models
     yield f"less or more likely {'under the second model' if models else 'than in the first text'}"
     yield f"{scale.LEANS} for more than that"
     if not models:
@@ -235,7 +235,7 @@ def _won(ranking: Ranking) -> Iterator[str]:
 def _comparison_section(comparison: Comparison, unit: Unit) -> str:
     """Two scores: the second text coloured by the difference, a chart of it, and both side by side."""
     places = comparison.places
-    models = comparison.by == "bytes"
+    models = comparison.of_models
     first, second = (_named(score.text) for score in comparison.scores)
     return _render(
         "comparison",

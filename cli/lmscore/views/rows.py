@@ -1,12 +1,9 @@
 """Records as JSON objects and as rows for CSV and TSV. Always nats; a value that does not exist is null or empty."""
 
-import csv
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from types import SimpleNamespace
-from typing import Any, TextIO
+from typing import Any
 
 from .. import __version__
 from ..catalogue import Holding
@@ -229,37 +226,6 @@ def holding_object(holding: Holding) -> dict[str, Any]:
     }
 
 
-def write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
-    """JSON Lines: one object a line, each written as it comes."""
-    for item in objects:
-        stream.write(_escaped(json.dumps(item, ensure_ascii=False, allow_nan=False)) + "\n")
-        stream.flush()
-
-
-def _escaped(line: str) -> str:
-    """A line in which nothing acts on a terminal. To a JSON reader the escapes are the same."""
-    return ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-
-
-# What a terminal would act on or a reader take for the end of a line: controls but tabs and line ends, directions and
-# joiners, line and paragraph separators.
-ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-
-
-def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:
-    """A header and a line for each row, as CSV or (with a tab) TSV: on a terminal escaped, else as texts stand."""
-    told = _escaped if stream.isatty() else str
-    writer: Any = None
-    # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
-    lines: Any = SimpleNamespace(write=lambda line: stream.write(told(line.removesuffix("\r\n")) + "\n"))
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(lines, list(row), delimiter=separator, lineterminator="\r\n")
-            writer.writeheader()
-        writer.writerow(row)
-        stream.flush()
-
-
 def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Extras = NOTHING_MORE) -> Iterator[dict[str, Any]]:
     """A row for each token, numbered by text; or for each word, where they were asked for; or, without tokens, for each
     text, the text itself last. Arguments as for `score_object`."""
@@ -293,15 +259,16 @@ def ranking_rows(rankings: Iterable[Ranking], top: int | None = None) -> Iterato
             yield {**told, **model, "context": ranking.context, "text": text}
 
 
-def comparison_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def comparison_rows(comparisons: Iterable[Comparison]) -> Iterator[dict[str, Any]]:
     """A row for each place."""
-    sides = ("first", _provenance(comparison.first.model)), ("second", _provenance(comparison.second.model))
-    for place in comparison.places:
-        row: dict[str, Any] = {"index": place.index, "same": place.same, "difference": place.difference}
-        for (side, model), stretch in zip(sides, (place.first, place.second), strict=True):
-            told = {**_stretch_object(stretch, tokens=False), "num_tokens": len(stretch.tokens), **model}
-            row |= {f"{side}_{name}": value for name, value in told.items()}
-        yield row
+    for comparison in comparisons:
+        models = [_provenance(score.model) for score in comparison.scores]
+        for place in comparison.places:
+            row: dict[str, Any] = {"index": place.index, "same": place.same, "difference": place.difference}
+            for side, model, stretch in zip(("first", "second"), models, (place.first, place.second), strict=True):
+                told = {**_stretch_object(stretch, tokens=False), "num_tokens": len(stretch.tokens), **model}
+                row |= {f"{side}_{name}": value for name, value in told.items()}
+            yield row
 
 
 def _flat_weakest(weakest: Mapping[str, Any] | None) -> dict[str, Any]:
