@@ -48,7 +48,9 @@ IMPORTS = {
     "words": "records",
     "alignment": "",
     "comparison": "alignment ranking records words",
-    "tokenization": "errors records words",
+    "spelling": "",
+    "tokenization": "errors records spelling words",
+    "found": "engine records tokenization",
     "accelerator": "",
     "engine": "accelerator errors planning",
     "linear": "",
@@ -59,7 +61,7 @@ IMPORTS = {
     "loading": (
         "accelerator catalogue conversion decoder download engine errors planning pretrained tokenization weights"
     ),
-    "scorer": "catalogue download engine errors loading planning ranking records tokenization words",
+    "scorer": "catalogue download engine errors found loading planning ranking records tokenization words",
     "show": (
         "catalogue download options records sinks terminal views.diff views.explain views.heat views.remarks "
         "views.report views.rows views.summary views.table views.words"

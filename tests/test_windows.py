@@ -109,7 +109,7 @@ def test_a_long_texts_tokens_are_made_each_time_they_are_looked_at(
     for asked in (reading, Reading()):
         made = scorer_of("llama").score(text, "The context", asked)
         with monkeypatch.context() as patch:
-            patch.setattr("lmscore.scorer.MOST_KEPT", 100)
+            patch.setattr("lmscore.found.MOST_KEPT", 100)
             patch.setattr("lmscore.scorer.MOST_HELD_OF_ONE", 600)
             score = scorer_of("llama").score(text, "The context", asked)
             assert next(iter(made.tokens)) is not next(iter(made.tokens))

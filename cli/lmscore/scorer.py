@@ -6,22 +6,22 @@ would take the same records and give the same records.
 
 import logging
 import math
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import torch
 
 from . import catalogue, engine, loading, planning, ranking, words
 from .download import Report, silent
 from .errors import LmscoreError, RecordError
-from .records import Alternative, Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Tokens, Words
-from .tokenization import Pieces, StartSymbol, Tokenized, Tokenizer, decide_start
+from .found import Found, LazyTokens
+from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Words
+from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,6 @@ bound on memory (eight bytes each; twice that where RUNS_AHEAD counts)."""
 
 MOST_HELD_OF_ONE = 1 << 20
 """The same, of a long text's windows, which share nothing."""
-
-MOST_KEPT = 1 << 16
-"""Tokens of a text that are kept once they are made."""
 
 BLOCKS_A_PORTION = 4
 """How often an accelerator is sent something before all of it is waited for, where a stream goes by portions."""
@@ -63,113 +60,6 @@ class _Prepared:
 
     text: Text
     tokenized: Tokenized
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the model says of a text: a column for each thing that is wanted, those of the others empty.
-
-    Attributes:
-        logprobs: nats, of the tokens that are scored.
-        windows: of each, how many tokens it scores, and how many it looks back at, if it does not reach the beginning.
-    """
-
-    logprobs: "array[float]" = field(default_factory=lambda: array("d"))
-    ranks: list[int] = field(default_factory=list)
-    entropies: list[float] = field(default_factory=list)
-    tops: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
-    among: list[float] = field(default_factory=list)
-    windows: list[tuple[int, int | None]] = field(default_factory=list)
-
-    @property
-    def min_context(self) -> int | None:
-        """The fewest tokens that any window looks back at, of those that do not reach the beginning."""
-        return min((looks_back for _, looks_back in self.windows if looks_back is not None), default=None)
-
-    def add(self, readout: engine.Readout, looks_back: int | None) -> None:
-        """Add a window.
-
-        Args:
-            looks_back: at how many tokens, if it does not reach the beginning.
-        """
-        self.logprobs.extend(readout.logprobs)
-        self.ranks.extend(readout.ranks or ())
-        self.entropies.extend(readout.entropies or ())
-        self.tops.extend(readout.tops or ())
-        self.among.extend(readout.among or ())
-        self.windows.append((len(readout.logprobs), looks_back))
-
-    def take_ending(self) -> tuple[float, int | None]:
-        """Take out what was read behind the text: what `among` said there, and at how much it was looked back from
-        there, if in a window of its own.
-        """
-        looks_back = self.windows.pop()[1] if self.windows[-1][0] == 1 else None
-        for column in (self.logprobs, self.ranks, self.entropies, self.tops):
-            del column[-1:]
-        return self.among.pop(), looks_back
-
-
-class _Tokens(Tokens):
-    """A text's tokens, made from what is known of them; those of a text that is not long are kept once all are made."""
-
-    def __init__(self, pieces: Pieces, found: _Found, tokenizer: Tokenizer) -> None:
-        self._pieces, self._found, self._tokenizer = pieces, found, tokenizer
-        self._unscored = len(pieces) - len(found.logprobs)
-
-    @property
-    def logprobs(self) -> Sequence[float]:
-        return self._found.logprobs
-
-    def __len__(self) -> int:
-        return len(self._pieces)
-
-    def __iter__(self) -> Iterator[Token]:
-        return iter(self._all) if len(self) <= MOST_KEPT else map(self._made, range(len(self)))
-
-    @overload
-    def __getitem__(self, at: int) -> Token: ...
-    @overload
-    def __getitem__(self, at: slice) -> tuple[Token, ...]: ...
-    def __getitem__(self, at: int | slice) -> Token | tuple[Token, ...]:
-        places = range(len(self))[at]
-        return self._made(places) if isinstance(places, int) else tuple(map(self._made, places))
-
-    @cached_property
-    def _all(self) -> tuple[Token, ...]:
-        return tuple(map(self._made, range(len(self))))
-
-    def _made(self, index: int) -> Token:
-        piece, found, place = self._pieces[index], self._found, index - self._unscored
-        top = _at(found.tops, place)
-        return Token(
-            index=index,
-            id=piece.id,
-            token=piece.token,
-            bytes=piece.bytes,
-            start=piece.start,
-            end=piece.end,
-            logprob=_at(found.logprobs, place),
-            rank=_at(found.ranks, place),
-            entropy=_at(found.entropies, place),
-            straddles=piece.straddles,
-            top=None if top is None else _alternatives(self._tokenizer, top),
-            spelling=piece.spelling,
-            special=piece.special,
-        )
-
-
-def _alternatives(tokenizer: Tokenizer, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
-    """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""
-    return tuple(
-        Alternative(id, tokenizer.spelling(id), tokenizer.bytes_of(id), logprob)
-        for id, logprob in likely
-        if math.isfinite(logprob)
-    )
-
-
-def _at(column: Sequence[T], place: int) -> T | None:
-    """What a column says of a token; None for one that is not scored, and where nothing was asked for."""
-    return column[place] if column and place >= 0 else None
 
 
 class Scorer:
@@ -413,7 +303,7 @@ class Scorer:
         corrects = self._corrects(reading)
         among = self._openers if corrects else frozenset()
         wanted = engine.Wanted(reading.rank, reading.entropy, reading.top, among)
-        found = [_Found() for _ in block]
+        found = [Found() for _ in block]
         start = 0 if self.start.id is None else 1
         done, total = 0, sum(len(prepared.tokenized.pieces) + corrects for prepared in block)
 
@@ -460,10 +350,10 @@ class Scorer:
                 held, most = held + len(window.ids), MOST_HELD_OF_ONE if window.cut else MOST_HELD
         yield together, range(first, len(block))
 
-    def _assemble(self, prepared: _Prepared, found: _Found, reading: Reading) -> Score:
+    def _assemble(self, prepared: _Prepared, found: Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
         ending, end_context = found.take_ending() if self._corrects(reading) else (None, None)
-        tokens = _Tokens(pieces, found, self._tokenizer)
+        tokens = LazyTokens(pieces, found, self._tokenizer)
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
             raise RecordError(
@@ -491,7 +381,7 @@ class Scorer:
         self,
         prepared: _Prepared,
         tokens: Sequence[Token],
-        found: _Found,
+        found: Found,
         ending: float | None,
         end_context: int | None,
     ) -> Words:

@@ -8,12 +8,11 @@ import json
 import logging
 import operator
 import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain, islice, takewhile
+from itertools import accumulate, chain, islice
 from typing import Any, cast, overload
 
 from tokenizers.models import Unigram
@@ -21,6 +20,7 @@ from tokenizers.models import Unigram
 from . import words
 from .errors import LmscoreError, RecordError
 from .records import Marks, Reading, Text
+from .spelling import placed, speller
 
 log = logging.getLogger(__name__)
 
@@ -322,7 +322,7 @@ class Tokenizer:
             return _Cut(ids, (array("q", [0]) + ends)[:-1], ends)
         if self._is_literal:  # but this time
             encoding = self._backend.encode(text, add_special_tokens=False)
-        spans = array("q", chain.from_iterable(_found(text, spelled, encoding.offsets)))
+        spans = array("q", chain.from_iterable(placed(text, spelled, encoding.offsets)))
         return _Cut(ids, spans[::2], spans[1::2])
 
     def _spelled(self, ids: Sequence[int]) -> list[bytes]:
@@ -377,7 +377,7 @@ class Tokenizer:
 
     @cached_property
     def _spell(self) -> Callable[[str], bytes]:
-        return _speller(self._backend.decoder)
+        return speller(self._backend.decoder)
 
     @cached_property
     def _symbol_names(self) -> re.Pattern[str] | None:
@@ -496,34 +496,6 @@ def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
     return None
 
 
-def _found(text: str, spelled: list[bytes], offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where each token stands: the bytes it spells where they come next in the text, else those of its characters.
-
-    A tokenizer that normalizes spells other bytes than the text's. Its tokens get whole characters there, along with
-    those before them that no token holds, and their exact bytes again from the next character on.
-
-    Args:
-        spelled: the bytes that each token spells.
-        offsets: the characters that the tokenizer says each holds.
-    """
-    data = text.encode()
-    plain = text.replace("▁", " ")  # which sentencepiece cannot tell apart
-    if spelled and (not plain.startswith(" ") or b"".join(spelled) == b" " + plain.encode()):
-        spelled[0] = spelled[0].removeprefix(b" ")  # the space that sentencepiece puts before every text
-    before = list(accumulate((len(char.encode()) for char in text), initial=0))  # bytes before each character
-    following = [*(first for first, _ in offsets[1:]), len(text)]
-    at = 0
-    for own, (first, last), after in zip(spelled, offsets, following, strict=False):
-        start, end = at, at + len(own)
-        if own.isspace() and first == after and at <= before[first] and not data.startswith(own, at):
-            end = start  # a blank that was put before the next one
-        elif end > before[last] or not data.startswith(own, at):
-            merged = sum(1 for _ in takewhile(unicodedata.combining, text[last:after]))  # marks it was composed with
-            start, end = min(at, before[first]), max(at, before[last + merged])
-        yield start, end
-        at = end
-
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """What no UTF-8 holds."""
 
@@ -536,56 +508,3 @@ def _check_unicode(text: str, origin: str) -> None:
         raise RecordError(
             f"{origin} is not valid UTF-8 at byte {at}; convert it first, with iconv for instance"
         ) from err
-
-
-def _speller(decoder: Any) -> Callable[[str], bytes]:
-    """How a vocabulary writes bytes, read off its decoder: byte-level, or sentencepiece with byte fallback; or parts of
-    words, marked where a word ends (GPT-1) or goes on (WordPiece): a blank then stands behind it, or before the others.
-
-    Only tried, never trusted: `_found` looks whether the bytes stand in the text.
-    """
-    steps = list(_steps(json.loads(decoder.__getstate__()))) if decoder is not None else []
-    kinds = {step["type"] for step in steps}
-    if "ByteLevel" in kinds:
-        return lambda token: bytes(_BYTE_OF[c] for c in token) if _BYTE_OF.keys() >= set(token) else token.encode()
-    replaced = [(step["replacement"], " ") for step in steps if step["type"] == "Metaspace"]
-    for step in steps:
-        if step["type"] == "Replace" and "String" in step["pattern"]:
-            replaced.append((step["pattern"]["String"], step["content"]))
-
-    suffixes = [step["suffix"] for step in steps if step["type"] == "BPEDecoder"]
-    prefixes = [step["prefix"] for step in steps if step["type"] == "WordPiece"]
-
-    def spell(token: str) -> bytes:
-        if "ByteFallback" in kinds and (byte := re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", token)):
-            return bytes.fromhex(byte[1])
-        for old, new in replaced:
-            token = token.replace(old, new)
-        for suffix in suffixes:
-            token = f"{token.removesuffix(suffix)} " if token.endswith(suffix) else token
-        for prefix in prefixes:
-            token = token.removeprefix(prefix) if token.startswith(prefix) else f" {token}"
-        return token.encode()
-
-    return spell
-
-
-def _steps(decoder: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if decoder["type"] == "Sequence":
-        for step in decoder["decoders"]:
-            yield from _steps(step)
-    else:
-        yield decoder
-
-
-def _byte_level_alphabet() -> dict[str, int]:
-    """The characters in which GPT-2's vocabulary writes bytes: printable ones as themselves, others from U+0100 on.
-
-    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and the code released with it.
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
-
-
-_BYTE_OF = _byte_level_alphabet()
