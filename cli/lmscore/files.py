@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from .errors import LmscoreError
-from .formats import Format, compression, decoded, parsed, without_signature
+from .formats import Format, compression, decoded, parsed, unended, without_signature
 from .records import Text
 
 log = logging.getLogger(__name__)
@@ -177,10 +177,7 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
     with opened(path) as stream:
         for number, raw in enumerate(stream, 1):  # a binary stream ends a line at \n and nowhere else
             data = without_signature(name_of(path), raw) if number == 1 else raw
-            body = data.removesuffix(b"\n")
-            if data.endswith(b"\n"):
-                body = body.removesuffix(b"\r")
-            yield number, _decoded(body, f"{name_of(path)}, line {number}")
+            yield number, _decoded(unended(data), f"{name_of(path)}, line {number}")
 
 
 def _decoded(data: bytes, where: str) -> str:

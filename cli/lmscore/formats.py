@@ -59,6 +59,11 @@ def without_signature(name: str, data: bytes) -> bytes:
     return data
 
 
+def unended(line: bytes) -> bytes:
+    """A line without its end, ``\\n`` or ``\\r\\n``."""
+    return line.removesuffix(b"\n").removesuffix(b"\r") if line.endswith(b"\n") else line
+
+
 def decoded(data: bytes) -> str:
     """A line's text, or a whole file's.
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from . import files
 from .errors import LmscoreError, one_line
 from .files import STDIN, name_of, opened
-from .formats import GZIP, ZSTANDARD, Format, compression, decoded, first_repeated, parsed, without_signature
+from .formats import GZIP, ZSTANDARD, Format, compression, decoded, first_repeated, parsed, unended, without_signature
 
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
@@ -156,11 +156,11 @@ def _txt(stream: BinaryIO, name: str) -> Iterator[Row]:
     for number, data in _lines(stream, name):
         where = f"{name}, line {number}"
         try:
-            text = decoded(data.removesuffix(b"\n"))
+            text = decoded(unended(data))
         except LmscoreError as err:
             yield _unread(where, data, err)
         else:
-            yield Row(where, {"text": text.removesuffix("\r") if data.endswith(b"\n") else text})
+            yield Row(where, {"text": text})
 
 
 def _jsonl(stream: BinaryIO, name: str) -> Iterator[Row]:
