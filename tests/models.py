@@ -23,6 +23,9 @@ WINDOW = 256
 SLIDING = 16
 """How far the Gemma-like model's sliding layers look back."""
 
+STEADY = 64
+"""Ids of a text from which on the Phi-3-like model turns positions otherwise, all of them."""
+
 SIZES: dict[str, Any] = {
     "vocab_size": 640,
     "hidden_size": 32,
@@ -177,9 +180,25 @@ def gemma3(folder: Path) -> Path:
     return save(transformers.Gemma3ForCausalLM(config), tokenizer, folder)
 
 
-ARCHITECTURES = {"llama": llama, "wide": wide, "gpt2": gpt2, "qwen2": qwen2, "qwen3": qwen3, "gemma3": gemma3}
+def phi3(folder: Path) -> Path:
+    """Rotary positions that are all turned otherwise in texts longer than some."""
+    rotary = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0, 8.0, 16.0, 32.0],
+        "original_max_position_embeddings": STEADY,
+    }
+    sizes = SIZES | {"rope_parameters": rotary, "original_max_position_embeddings": STEADY, "pad_token_id": 0}
+    config = transformers.Phi3Config(**sizes, initializer_range=0.2)
+    return save(transformers.Phi3ForCausalLM(config), wrap(byte_level(START, END), START, END), folder)
 
-START_IDS = {"llama": 0, "wide": 0, "gpt2": 0, "qwen2": 0, "qwen3": 0, "gemma3": 1}
+
+ARCHITECTURES = {
+    **{"llama": llama, "wide": wide, "gpt2": gpt2, "qwen2": qwen2, "qwen3": qwen3, "gemma3": gemma3, "phi3": phi3}
+}
+
+START_IDS = {"llama": 0, "wide": 0, "gpt2": 0, "qwen2": 0, "qwen3": 0, "gemma3": 1, "phi3": 0}
 """Where each starts: its BOS, or its EOS where it has none."""
 
 

@@ -37,6 +37,7 @@ from lmscore.records import Measure
 from lmscore.scorer import Scorer
 
 from . import models
+from .twin import Twin
 
 BACKENDS: Any = torch.backends
 NEEDS_ONEDNN = pytest.mark.skipif(not BACKENDS.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -324,6 +325,22 @@ def test_a_broken_source_is_said_after_what_came_before_it(scorer_of: Callable[[
     with pytest.raises(LmscoreError, match="the file ends here"):
         found.extend(scorer_of("llama").scores(source()))
     assert [score.text for score in found] == ["one", "two", "three"]
+
+
+def test_positions_that_depend_on_a_text_s_length_are_those_of_the_text_alone(
+    scorer_of: Callable[[str], Scorer], twin_of: Callable[[str], Twin]
+) -> None:
+    """LongRoPE: neither a longer text beside it nor a beginning that is read once may turn them otherwise."""
+    context, *texts = models.passages(12, [100, 3, 60, 5, 90, 300])
+    alone = [scorer_of("phi3").score(text, context).logprobs for text in texts]
+    lengths = [len(twin_of("phi3").tokens(text, context)[0]) for text in texts]
+    assert min(lengths) < models.STEADY < max(lengths)
+    ranking = scorer_of("phi3").rank(texts, context)
+    for candidate in ranking.candidates:
+        text = texts[candidate.index]
+        expected = [token.logprob for token in twin_of("phi3").score(text, context)]
+        assert alone[candidate.index] == pytest.approx(expected, abs=1e-4)
+        assert candidate.score.logprobs == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_stream_is_read_a_little_ahead_only(llama: Scorer) -> None:

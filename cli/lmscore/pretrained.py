@@ -6,7 +6,9 @@ attention mask: a causal model does not look there, and lengths, never ids, say 
 
 import copy
 import inspect
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -54,8 +56,10 @@ class Pretrained:
             apart = model.get_output_embeddings() is not None and close(parts.head(parts.body(probe, None)), logits)
         self._parts: _Split | _Whole = parts if apart else _Whole(model)
         self.vocabulary: int = logits.shape[-1]
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        config = model.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None)
         self.limit = limit if isinstance(limit, int) and limit > 0 else None
+        self._steady = _steady_length(config)
 
     @cached_property
     def _budget(self) -> int:
@@ -75,12 +79,24 @@ class Pretrained:
         Yields:
             A batch, and a hidden row for each place in it: [B · T, H].
         """
-        stem: tuple[int, ...] = ()
-        cache = None
-        for batch in batches(windows, int(share * self._budget), len(windows) > 1 and self._shares_stems):
-            if batch.stem != stem:
-                stem, cache = batch.stem, self._after(batch.stem)
-            yield batch, self._hidden(batch, cache).flatten(0, 1)
+        for places, steady in self._alike(windows):
+            shares = steady and len(places) > 1 and self._shares_stems
+            stem, cache = tuple[int, ...](), None
+            for batch in batches([windows[place] for place in places], int(share * self._budget), shares):
+                if batch.stem != stem:
+                    stem, cache = batch.stem, self._after(batch.stem)
+                hidden = self._hidden(batch, cache).flatten(0, 1)
+                yield replace(batch, indices=tuple(places[at] for at in batch.indices)), hidden
+
+    def _alike(self, windows: Sequence[Window]) -> Iterator[tuple[list[int], bool]]:
+        """The places of windows that may be read together, since their positions are turned alike; and whether those of
+        what they begin with are, too.
+        """
+        are_long = [len(window.ids) - 1 > self._steady for window in windows]
+        if short := [place for place, is_long in enumerate(are_long) if not is_long]:
+            yield short, True
+        if long := [place for place, is_long in enumerate(are_long) if is_long]:
+            yield long, False
 
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
         """What hidden rows [R, H] expect next, in one block: [R, V]."""
@@ -159,6 +175,19 @@ class _Whole:
 
     def head(self, logits: Tensor) -> Tensor:
         return logits
+
+
+def _steady_length(config: Any) -> float:
+    """How many ids a model reads with every position turned as in a shorter text.
+
+    LongRoPE turns all of them otherwise once a text is longer than those that the model was first trained on (Ding et
+    al. 2024, "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens"). transformers goes by the longest text
+    that is read together, and leaves as they are the keys that it keeps.
+    """
+    told = getattr(config, "rope_parameters", None) or {}
+    kinds = list(told.values()) if told and all(isinstance(kind, dict) for kind in told.values()) else [told]
+    lengths = [kind["original_max_position_embeddings"] for kind in kinds if kind.get("rope_type") == "longrope"]
+    return min(lengths, default=math.inf)
 
 
 def _cache_argument(module: Any) -> str:
