@@ -114,7 +114,7 @@ def test_memory_that_is_too_small_for_anything_is_one_line() -> None:
 
 def test_which_models_the_decoder_takes(architecture: str, scorer_of: Callable[[str], Scorer]) -> None:
     """By what a model is, not by its speed: were one to fall back, it would be right and nobody would notice."""
-    kind = Pretrained if architecture in ("gpt2", "gemma3") else Decoder
+    kind = Pretrained if architecture in ("gpt2", "gemma3", "phi3") else Decoder
     assert isinstance(scorer_of(architecture)._network, kind)
 
 
@@ -325,6 +325,26 @@ def test_a_broken_source_is_said_after_what_came_before_it(scorer_of: Callable[[
     with pytest.raises(LmscoreError, match="the file ends here"):
         found.extend(scorer_of("llama").scores(source()))
     assert [score.text for score in found] == ["one", "two", "three"]
+
+
+def test_a_model_whose_body_is_not_to_be_had_is_run_whole(
+    folder_of: Callable[[str], Path], twin_of: Callable[[str], Twin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.GPT2LMHeadModel, "base_model_prefix", "nothing")  # then it is its own
+    gpt2 = open_scorer(str(folder_of("gpt2")))
+    assert isinstance(gpt2._network, Pretrained) and isinstance(gpt2._network._parts, pretrained._Whole)
+    expected = [token.logprob for token in twin_of("gpt2").score("The cat sat")]
+    assert gpt2.score("The cat sat").logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_positions_that_are_kept_for_padding_are_not_read(tmp_path: Path) -> None:
+    sizes = {**models.SIZES, "num_key_value_heads": None, "pad_token_id": 1, "is_decoder": True}
+    model = transformers.CamembertForCausalLM(transformers.CamembertConfig(**sizes))
+    folder = models.save(model, models.wrap(models.byte_level(models.START, models.END), models.START, None), tmp_path)
+    [long] = models.passages(5, [1500])
+    score = open_scorer(str(folder)).score(long)
+    assert score.windows > 1 and score.num_unscored == 0
+    assert score.min_context is not None and score.min_context <= (models.WINDOW - 2) // 2
 
 
 def test_positions_that_depend_on_a_text_s_length_are_those_of_the_text_alone(

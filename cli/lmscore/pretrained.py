@@ -52,14 +52,10 @@ class Pretrained:
             logits = model(probe, use_cache=False).logits  # [2, 6, V]
             if not close(logits[0, :-1], logits[1, :-1]):
                 raise LmscoreError("this is not a causal language model: a later token changes what it expects earlier")
-            parts = _Split(model)
-            apart = model.get_output_embeddings() is not None and close(parts.head(parts.body(probe, None)), logits)
-        self._parts: _Split | _Whole = parts if apart else _Whole(model)
+            self._parts = _parts(model, probe, logits)
         self.vocabulary: int = logits.shape[-1]
-        config = model.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
-        self.limit = limit if isinstance(limit, int) and limit > 0 else None
-        self._steady = _steady_length(config)
+        self.limit = _limit(model)
+        self._steady = _steady_length(model.config.get_text_config())
 
     @cached_property
     def _budget(self) -> int:
@@ -134,9 +130,24 @@ class Pretrained:
             cache = self._after((0, 1, 1, 0))
             cache.batch_repeat_interleave(2)
             shared = self._parts.body(probe[:, 4:], cache)
-        except (AttributeError, NotImplementedError, TypeError, ValueError, RuntimeError, IndexError):
+        except UNABLE:
             return False  # a state that is no cache of keys and values
         return shared.shape == plain[:, 4:].shape and close(shared, plain[:, 4:])
+
+
+UNABLE = (AssertionError, AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What models raise that are asked for something they do not do."""
+
+
+def _parts(model: Any, probe: Tensor, logits: Tensor) -> "_Split | _Whole":
+    """Body and head apart, if a model has both, and they give for a probe [2, T] the logits [2, T, V] that it gives."""
+    try:
+        parts = _Split(model)
+        if close(parts.head(parts.body(probe, None)), logits):
+            return parts
+    except UNABLE:
+        pass
+    return _Whole(model)
 
 
 class _Split:
@@ -175,6 +186,19 @@ class _Whole:
 
     def head(self, logits: Tensor) -> Tensor:
         return logits
+
+
+def _limit(model: Any) -> int | None:
+    """How many ids a model reads at once: as many as it has positions.
+
+    RoBERTa and its kin keep the first of them, up to that of padding.
+    """
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit <= 0:
+        return None
+    tables = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))
+    kept = (part.padding_idx for part in tables if getattr(part, "num_embeddings", None) == limit)
+    return limit - max((1 + padding for padding in kept if padding is not None), default=0)
 
 
 def _steady_length(config: Any) -> float:
