@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from tokenizers import decoders, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers, processors
 
 from lmscore import LmscoreError, Reading, Text, open_scorer
 from lmscore.records import Token
@@ -136,6 +136,18 @@ def test_a_normalizing_tokenizer_keeps_offsets_in_order_without_holes(name: str,
         assert 0 <= piece.start <= at <= piece.end <= len(data)
         assert piece.bytes == data[piece.start : piece.end]
         at = piece.end
+
+
+def test_a_space_that_is_put_behind_a_symbol_belongs_to_the_text_after_it() -> None:
+    backend = models.byte_fallback(*SPECIAL, prefix="always")
+    backend.add_tokens([AddedToken("<tool>", normalized=False)])
+    tokenizer = Tokenizer(backend, 1, 2)
+    alone = tokenizer.tokenize(Text("Call<tool>"), Reading())
+    after = tokenizer.tokenize(Text("日本", "Call<tool>"), Reading())
+    assert list(after.context) == ids(alone)
+    first, *others = after.pieces
+    assert (first.spelling, first.start, first.end, first.straddles) == (" ", 0, 0, False)
+    assert b"".join(piece.bytes for piece in others) == "日本".encode()
 
 
 def test_what_a_normalizer_changes_costs_no_other_token_its_bytes() -> None:

@@ -207,8 +207,8 @@ class Tokenizer:
             stem = _Stem(end=text.context or "")
             (cut,) = self._cuts([stem.end + text.text], reading)
         end, body = stem.end.encode(), text.text.encode()
-        # Where there is no context, a token of no bytes at all (a bare prefix space) is the text's as well.
-        text_start = bisect.bisect(cut.ends, len(end)) if end else 0
+        # A token of no bytes at all (the space that some put before a text, or behind a symbol) is what follows it's.
+        text_start = min(bisect.bisect(cut.ends, len(end)), bisect.bisect_left(cut.starts, len(end)))
         end_symbol = self._end_symbol(len(body)) if reading.eos else None
         pieces = Pieces(cut[text_start:], end + body, len(end), self, end_symbol)
         if not pieces:
