@@ -42,7 +42,7 @@ IMPORTS = {
     "encoding": "errors formats tables",
     "corpus": "records",
     "job": "encoding records roles views.rows",
-    "places": "errors journal sinks",
+    "places": "errors files journal sinks",
     "batch": "corpus encoding errors files formats job journal lmscore places planning records roles sinks tables",
     "ranking": "errors records",
     "words": "records",

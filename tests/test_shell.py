@@ -388,6 +388,15 @@ def test_a_terminal_is_standard_output_by_its_own_name_and_nowhere_is_nobody_s(m
 
 
 @linux
+def test_an_output_may_be_a_pipe_as_a_shell_names_it(cli: Cli) -> None:
+    reader, writer = os.pipe()
+    with open(reader, encoding="utf-8") as read_from:
+        assert cli("score", "a", "--json", "-o", f"/dev/fd/{writer}").code == 0
+        os.close(writer)
+        assert json.loads(read_from.read())["text"] == "a"
+
+
+@linux
 def test_a_page_does_not_go_among_the_output(tmp_path: Path, llama: Path) -> None:
     for place in ("/dev/stdout", str(tmp_path / "out")):
         ended = shell(f'lmscore score a --html "{place}" > "{tmp_path}/out"', llama)

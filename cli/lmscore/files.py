@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from .errors import LmscoreError
@@ -168,8 +169,13 @@ def check(path: str) -> None:
 
 def is_stream(path: str) -> bool:
     """Whether it can be read only once, from its beginning: standard input, a pipe."""
+    return path == STDIN or is_device(path)
+
+
+def is_device(path: str | Path) -> bool:
+    """Whether no file and no folder stands there but a terminal, a pipe and the like."""
     # Not by pathlib, which raises where a folder may not be looked into.
-    return path == STDIN or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:

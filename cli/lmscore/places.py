@@ -9,7 +9,8 @@ from pathlib import Path
 
 from . import journal
 from .errors import LmscoreError
-from .sinks import is_device, is_stdout, place_of
+from .files import is_device
+from .sinks import is_stdout, place_of
 
 
 @dataclass(frozen=True, slots=True)

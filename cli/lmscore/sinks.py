@@ -15,7 +15,7 @@ from typing import Any, TextIO, cast
 
 from . import interrupt
 from .errors import LmscoreError
-from .files import STDIN
+from .files import STDIN, is_device
 
 
 class ClosedPipe(Exception):
@@ -107,6 +107,8 @@ def output(path: str | None, read: Sequence[str] = ()) -> Iterator[TextIO]:
 def place_of(path: str, read: Sequence[str] = ()) -> Path:
     """Where a file is to stand: a link keeps pointing where it does, and what it points to is replaced.
 
+    A device, or the pipe of a shell's ``>(…)``, keeps the name that it was given.
+
     Args:
         read: what is being read, and is not to be replaced.
 
@@ -115,6 +117,9 @@ def place_of(path: str, read: Sequence[str] = ()) -> Path:
     """
     if not path:
         raise LmscoreError("cannot write a file with an empty name; name one")
+    place = Path(path)
+    if is_device(place):
+        return place
     place = Path(os.path.realpath(path))
     if os.path.isdir(place):
         raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
@@ -124,7 +129,7 @@ def place_of(path: str, read: Sequence[str] = ()) -> Path:
         place.stat()  # a name too long, links in a circle, a folder that may not be looked into
     if not os.path.isdir(place.parent):
         raise LmscoreError(f"cannot write {path}: there is no folder {place.parent}; make it first")
-    if not is_device(place) and not os.access(place.parent, os.W_OK):
+    if not os.access(place.parent, os.W_OK):
         raise LmscoreError(f"cannot write {path}: {place.parent} may not be written to; choose another place")
     return place
 
@@ -133,11 +138,6 @@ def keep_mode(place: Path, follower: Path) -> None:
     """Let who may read what stands at a place, and nobody else, read what will stand there."""
     if place.exists():
         shutil.copymode(place, follower)
-
-
-def is_device(place: Path) -> bool:
-    """Whether no file stands there but a terminal, a pipe and the like: what is written as it stands."""
-    return os.path.exists(place) and not os.path.isfile(place)
 
 
 def is_stdout(path: str) -> bool:
