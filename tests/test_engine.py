@@ -337,6 +337,19 @@ def test_a_model_whose_body_is_not_to_be_had_is_run_whole(
     assert gpt2.score("The cat sat").logprobs == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_model_that_wants_more_than_a_text_is_refused_in_one_line(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: Any, input_ids: Tensor, use_cache: bool) -> Any:
+        raise ValueError("Input language unknown.\nSet one.")
+
+    monkeypatch.setattr(transformers.GPT2LMHeadModel, "forward", forward)
+    with pytest.raises(
+        LmscoreError, match=r"^this model cannot be run on a text alone: Input language unknown. Set one"
+    ):
+        open_scorer(str(folder_of("gpt2")))
+
+
 def test_positions_that_are_kept_for_padding_are_not_read(tmp_path: Path) -> None:
     sizes = {**models.SIZES, "num_key_value_heads": None, "pad_token_id": 1, "is_decoder": True}
     model = transformers.CamembertForCausalLM(transformers.CamembertConfig(**sizes))
