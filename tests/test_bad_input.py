@@ -208,7 +208,9 @@ def test_a_field_of_a_group_that_is_not_read_is_said_once(cli: Cli) -> None:
 
 def test_a_missing_space_is_said_of_one_group(cli: Cli) -> None:
     data = b'{"context": "The cat", "candidates": ["sat", "ran"]}\n' * 3
-    assert cli("rank", "-", "--input-format", "jsonl", "--json", stdin=data).err.count("no space stands") == 1
+    data += b'{"context": "The dog ", "candidates": [" sat", " ran"]}\n' * 2
+    err = cli("rank", "-", "--input-format", "jsonl", "--json", stdin=data).err
+    assert (err.count("no space stands"), err.count("two spaces stand")) == (1, 1)
 
 
 def test_a_page_or_a_picture_is_not_what_o_writes(cli: Cli, tmp_path: Path) -> None:

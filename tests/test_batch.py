@@ -824,7 +824,8 @@ def test_a_context_that_is_not_read_is_said(cli: Cli, tmp_path: Path) -> None:
     source = jsonl(tmp_path / "in.jsonl", [{"context": "The cat", "text": " sat"}])
     words = ("batch", source, "-o", tmp_path / "o.jsonl")
     assert cli(*words).err.startswith('warning: the column "context" is not read; --context-column context puts it ')
-    assert "is not read" not in cli(*words, "--context-column", "context", "--restart").err
+    for option in ("--context-column", "--text-column", "--id-column"):
+        assert "is not read" not in cli(*words, option, "context", "--restart").err
 
 
 def test_a_column_that_a_later_record_lacks_is_said_once(cli: Cli, tmp_path: Path) -> None:
@@ -839,6 +840,9 @@ def test_a_text_that_may_be_taken_for_a_header_is_said(cli: Cli, tmp_path: Path)
     (tmp_path / "in.csv").write_text("hello there\nhow are you\n")
     ended = cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl")
     assert ended.err.startswith('warning: "hello there", in the first line, is the name of the only column; if it is ')
+    (tmp_path / "lists.csv").write_text('options\n"[""a"", ""b""]"\n')
+    ranked = ("--candidates-column", "options", "--restart")
+    assert "first line" not in cli("batch", tmp_path / "lists.csv", "-o", tmp_path / "r.jsonl", *ranked).err
     named = ("--text-column", "hello there", "--restart")
     assert "first line" not in cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl", *named).err
 

@@ -328,7 +328,7 @@ def batch(
     job = _job(roles, reading, by, bos, on_error, columns, prefix, (tokens, words), rows)
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
     form = input_format or Format.of(inputs[0])
-    for hint in hints.of_dataset(todo.first, form, text_column, context_column):
+    for hint in hints.of_dataset(todo.first, form, todo.job.roles, text_column):
         log.warning("%s", hint)
     with sinks.output(None) as stream:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
@@ -602,14 +602,15 @@ def _spaced(texts: Iterable[Text]) -> Iterator[Text]:
 
 
 def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
-    """Say what looks like a slip in each group; of spaces only once, since there all of them are alike."""
-    said = False
+    """Say what looks like a slip in each group; a missing space and one too many, once: mostly all groups are alike."""
+    said = set[bool]()
     for group in groups:
         for hint in hints.of_group(group):
             log.warning("%s", hint)
-        if not said and (slip := hints.of_seams(group, "--join ' ' puts one before each")):
+        slip = hints.of_seams(group, "--join ' ' puts one before each")
+        if slip and (missing := "no space stands" in slip) not in said:
             log.warning("%s", slip)
-            said = True
+            said.add(missing)
         yield group
 
 

@@ -428,6 +428,7 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, kee
                     parts["out"].replace(places.out)
             if parts["errors"].exists():
                 if parts["errors"].stat().st_size:
+                    sinks.keep_mode(places.errors, parts["errors"])
                     parts["errors"].replace(places.errors)
                 else:  # what an earlier run has left there is no longer so
                     places.errors.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from .formats import Format
 from .records import Text
 
 if TYPE_CHECKING:
-    from .roles import Asked
+    from .roles import Asked, Roles
 
 
 def of_arguments(texts: Iterable[str], reader: str = "--file reads it") -> Iterator[str]:
@@ -63,18 +63,24 @@ def of_group(group: Sequence[Text]) -> Iterator[str]:
         yield f"{again.origin} repeats {earlier.origin}{more}: the same candidate twice is a tie"
 
 
-def of_dataset(first: "Asked", form: Format | None, text: str | None, context: str | None) -> Iterator[str]:
+def of_dataset(first: "Asked", form: Format | None, roles: "Roles", text: str | None) -> Iterator[str]:
     """A line for each slip: a context that is not read, a text taken for a header, no space after the context or two.
 
     Args:
         first: the first record.
-        form: how it was written.
-        text, context: the columns that were named as such.
+        form: how the first file is written.
+        roles: which columns are read as what.
+        text: the column that was named as the text.
     """
     columns = list(first.row.fields)
-    if context is None and "context" in columns:
+    if "context" in columns and "context" not in roles.named:
         yield 'the column "context" is not read; --context-column context puts it before what is scored'
-    if form in (Format.csv, Format.tsv) and text is None and len(columns) == 1 and columns != ["text"]:
+    if (
+        form in (Format.csv, Format.tsv)
+        and not (text or roles.candidates)
+        and len(columns) == 1
+        and columns != ["text"]
+    ):
         yield (
             f'"{columns[0]}", in the first line, is the name of the only column; '
             "if it is a text, score all lines with --input-format txt"

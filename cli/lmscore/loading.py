@@ -148,7 +148,7 @@ def find(choice: Choice, report: download.Report = download.silent) -> Found:
     if entry:
         return Found(download.fetch(entry, report), entry.requirement)
     if _is_there(path):
-        if path.suffix in PICKLES:
+        if path.suffix in PICKLES and path.is_file():
             raise _pickled(choice.name, path.name)
         if path.is_dir() or path.suffix == ".gguf":
             return Found(path, None)

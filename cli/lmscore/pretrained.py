@@ -213,8 +213,8 @@ def _steady_length(config: Any) -> float:
     """
     told = getattr(config, "rope_parameters", None) or {}
     kinds = list(told.values()) if told and all(isinstance(kind, dict) for kind in told.values()) else [told]
-    lengths = [kind["original_max_position_embeddings"] for kind in kinds if kind.get("rope_type") == "longrope"]
-    return min(lengths, default=math.inf)
+    lengths = [kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"]
+    return min(filter(None, lengths), default=math.inf)
 
 
 def _cache_argument(module: Any) -> str:

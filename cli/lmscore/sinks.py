@@ -135,7 +135,7 @@ def place_of(path: str, read: Sequence[str] = ()) -> Path:
 
 
 def keep_mode(place: Path, follower: Path) -> None:
-    """Let who may read what stands at a place, and nobody else, read what will stand there."""
+    """Let those read what will stand at a place who may read what stands there."""
     if place.exists():
         shutil.copymode(place, follower)
 
