@@ -14,7 +14,7 @@ import transformers
 from huggingface_hub import errors
 
 from lmscore import LmscoreError, open_scorer
-from lmscore.loading import Choice, Found, find
+from lmscore.loading import Choice, Located, find
 
 from . import gguf_model, models
 from .cli import Cli
@@ -217,7 +217,7 @@ def test_the_hub_is_asked_for_what_is_safe_and_for_code_only_if_trusted(
         return str(tmp_path / "abc123")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert find(Choice("who/what", "main")) == Found(tmp_path / "abc123", "abc123")
+    assert find(Choice("who/what", "main")) == Located(tmp_path / "abc123", "abc123")
     find(Choice("who/what", trust_remote_code=True))
     assert [(one["name"], one["revision"], "*.py" in one["allow_patterns"]) for one in asked] == [
         ("who/what", "main", False),

@@ -13,35 +13,34 @@ from .records import EVERYTHING, Extras, Measure, OnError, Ranking, Reading, Row
 from .roles import Asked, Roles
 from .views.rows import token_object, word_object
 
-SCORE_COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        Column("total_logprob", "number"),
-        Column("mean_logprob", "number"),
-        Column("byte_logprob", "number"),
-        Column("perplexity", "number"),
-        Column("bits_per_byte", "number"),
-        Column("num_tokens", "count"),
-        Column("num_unscored", "count"),
-        Column("num_bytes", "count"),
-        Column("weakest_token", "string"),
-        Column("weakest_logprob", "number"),
-        Column("windows", "count"),
-        Column("min_context", "count"),
-    )
-}
-RANK_COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        Column("winner", "count"),
-        Column("tied", "flag"),
-        Column("correct", "flag"),
-        Column("total_logprobs", "number", listed=True),
-        Column("mean_logprobs", "number", listed=True),
-        Column("byte_logprobs", "number", listed=True),
-        Column("pmi_logprobs", "number", listed=True),
-    )
-}
+
+def _by_name(*columns: Column) -> Mapping[str, Column]:
+    return {column.name: column for column in columns}
+
+
+SCORE_COLUMNS = _by_name(
+    Column("total_logprob", "number"),
+    Column("mean_logprob", "number"),
+    Column("byte_logprob", "number"),
+    Column("perplexity", "number"),
+    Column("bits_per_byte", "number"),
+    Column("num_tokens", "count"),
+    Column("num_unscored", "count"),
+    Column("num_bytes", "count"),
+    Column("weakest_token", "string"),
+    Column("weakest_logprob", "number"),
+    Column("windows", "count"),
+    Column("min_context", "count"),
+)
+RANK_COLUMNS = _by_name(
+    Column("winner", "count"),
+    Column("tied", "flag"),
+    Column("correct", "flag"),
+    Column("total_logprobs", "number", listed=True),
+    Column("mean_logprobs", "number", listed=True),
+    Column("byte_logprobs", "number", listed=True),
+    Column("pmi_logprobs", "number", listed=True),
+)
 TOKENS = Column(
     "tokens",
     (

@@ -41,7 +41,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Located:
     """Where a model lies on this disk, and which revision it is."""
 
     path: Path
@@ -57,29 +57,29 @@ class Found:
         return sorted(filter(Path.is_file, [*self.path.glob("*.safetensors"), *self.path.glob("*.json")]))
 
 
-def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, Found]:
+def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, Located]:
     """Find, check and load a model.
 
     Returns:
-        ``(network, tokenizer, found)``, the network on its device and ready to run.
+        ``(network, tokenizer, located)``, the network on its device and ready to run.
 
     Raises:
         LmscoreError: it is not found, gated, not a causal language model, damaged, without a tokenizer, too large, or
             its weights are pickle.
     """
     device = _device(choice.device)
-    found = find(choice, report)
+    located = find(choice, report)
     if choice.name in catalogue.CATALOGUE:
-        return *_load_converted(choice, found.path, device), found
+        return *_load_converted(choice, located.path, device), located
     with quiet_transformers():
-        if found.path.suffix == ".gguf":
-            model, tokenizer = _load_gguf(choice, found.path, device)
+        if located.path.suffix == ".gguf":
+            model, tokenizer = _load_gguf(choice, located.path, device)
         else:
-            tokenizer = _load_tokenizer(choice, found.path)
-            model = _load_folder(choice, found.path, device)
+            tokenizer = _load_tokenizer(choice, located.path)
+            model = _load_folder(choice, located.path, device)
         with memory_errors(), torch.inference_mode(), attention_of_any_shape():
             network = _network(model)
-    return network, _read_tokenizer(choice.name, tokenizer), found
+    return network, _read_tokenizer(choice.name, tokenizer), located
 
 
 def _network(model: Any) -> Network:
@@ -134,7 +134,7 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
     return network, Tokenizer(backend, bos, eos)
 
 
-def find(choice: Choice, report: download.Report = download.silent) -> Found:
+def find(choice: Choice, report: download.Report = download.silent) -> Located:
     """The folder or GGUF file a model's name stands for, fetched first if need be.
 
     Raises:
@@ -146,12 +146,12 @@ def find(choice: Choice, report: download.Report = download.silent) -> Found:
     if choice.revision and (entry or _is_there(path)):
         raise LmscoreError(f"{choice.name} is no hub id, so it has no revision to choose; leave out --revision")
     if entry:
-        return Found(download.fetch(entry, report), entry.requirement)
+        return Located(download.fetch(entry, report), entry.requirement)
     if _is_there(path):
         if path.suffix in PICKLES and path.is_file():
             raise _pickled(choice.name, path.name)
         if path.is_dir() or path.suffix == ".gguf":
-            return Found(path, None)
+            return Located(path, None)
         raise LmscoreError(f"{path} is a file; --model takes a folder with safetensors, a .gguf file or a hub id")
     if choice.name.startswith((".", "~")) or path.is_absolute() or path.suffix == ".gguf" or choice.name.count("/") > 1:
         raise LmscoreError(
@@ -177,7 +177,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _from_hub(choice: Choice) -> Found:
+def _from_hub(choice: Choice) -> Located:
     import huggingface_hub as hub
     from huggingface_hub import errors
 
@@ -208,7 +208,7 @@ def _from_hub(choice: Choice) -> Found:
         ) from err
     except (errors.HfHubHTTPError, OSError) as err:
         raise LmscoreError(f"cannot fetch {what} from the hub: {_first_line(err)}") from err
-    return Found(Path(folder), Path(folder).name)
+    return Located(Path(folder), Path(folder).name)
 
 
 def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:

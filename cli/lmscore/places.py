@@ -1,4 +1,4 @@
-"""Where a run over a dataset writes: its output, what stands beside that while it works, and files that sum it up.
+"""Where a run over a dataset writes: its output, what stands beside that while it works.
 
 Knows no records and no scores.
 """
@@ -19,23 +19,21 @@ class Places:
 
     Attributes:
         out: takes its name when it is whole.
-        summaries: where what it adds up to is written, by the option that says so.
     """
 
     out: Path
-    summaries: Mapping[str, Path]
 
     @classmethod
     def of(cls, out: str, summaries: Mapping[str, str | None], sources: Sequence[str]) -> "Places":
-        """Find all of them, and hold them against each other and against what is read.
+        """Find all of them, and hold them against each other, against what is read, and against where summaries go.
 
         Args:
-            summaries: standard output and None are no files.
+            summaries: by the option that names one; standard output and None are no files.
 
         Raises:
             LmscoreError: there is no such place, or something else stands there.
         """
-        places = cls(place_of(out, sources), {})
+        places = cls(place_of(out, sources))
         if is_device(places.out):
             raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
         beside = (places.errors, *places.parts.values(), places.gathered)
@@ -51,7 +49,7 @@ class Places:
                 raise LmscoreError(f"{option} {path} is where the records go; choose another place")
         if len(set(found.values())) < len(found):
             raise LmscoreError(f"{' and '.join(found)} name the same file; choose another for one of them")
-        return cls(places.out, found)
+        return places
 
     @property
     def parts(self) -> dict[str, Path]:

@@ -66,15 +66,15 @@ class Scorer:
     """Scores texts and ranks candidates with one model; `open_scorer` makes one."""
 
     def __init__(
-        self, network: engine.Network, tokenizer: Tokenizer, start: StartSymbol, name: str, found: loading.Found
+        self, network: engine.Network, tokenizer: Tokenizer, start: StartSymbol, name: str, located: loading.Located
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
-        self._found = found
+        self._located = located
         self.start = start
         self.provenance = Provenance(
             name=name,
-            revision=found.revision,
+            revision=located.revision,
             dtype=str(network.dtype).removeprefix("torch."),
             device=str(network.device),
             bos_id=start.id,
@@ -120,7 +120,7 @@ class Scorer:
     @property
     def files(self) -> Sequence[Path]:
         """The model's files, where no revision says which they are."""
-        return self._found.files
+        return self._located.files
 
     def settle(self) -> None:
         """Do now what is else done once it pays, so that what is scored first goes the same way as what comes later."""
@@ -477,7 +477,7 @@ def open_scorer(
     if threads is not None:
         torch.set_num_threads(threads)
     choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
-    network, tokenizer, found = loading.load(choice, report)
+    network, tokenizer, located = loading.load(choice, report)
     entry = catalogue.same_model(model)
     start = decide_start(tokenizer, bos, entry.bos_id if entry else None)
     if start.id is not None and start.id >= network.vocabulary:
@@ -485,4 +485,4 @@ def open_scorer(
             f"start symbol {start.token} (id {start.id}) is beyond the {network.vocabulary} that the model knows; "
             "choose another with --bos"
         )
-    return Scorer(network, tokenizer, start, model, found)
+    return Scorer(network, tokenizer, start, model, located)

@@ -10,7 +10,6 @@ from ..catalogue import Holding
 from ..comparison import Comparison, Place
 from ..corpus import Corpus, Hits
 from ..records import (
-    EVERYTHING,
     NOTHING_MORE,
     Candidate,
     Extras,
@@ -114,7 +113,6 @@ def _weakest(score: Score) -> dict[str, Any] | None:
 
 def token_object(token: Token, extras: Extras) -> dict[str, Any]:
     """A token's fields; rank, entropy and alternatives where they were asked for, though they may not exist."""
-    top = token.top and token.top[: extras.top]
     fields: dict[str, Any] = {
         "index": token.index,
         "id": token.id,
@@ -123,12 +121,16 @@ def token_object(token: Token, extras: Extras) -> dict[str, Any]:
         "start": token.start,
         "end": token.end,
         "logprob": token.logprob,
-        "rank": token.rank,
-        "entropy": token.entropy,
-        "straddles": token.straddles,
-        "top": top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in top],
     }
-    return {name: value for name, value in fields.items() if name not in EVERYTHING.names or name in extras.names}
+    if extras.rank:
+        fields["rank"] = token.rank
+    if extras.entropy:
+        fields["entropy"] = token.entropy
+    fields["straddles"] = token.straddles
+    if extras.top:
+        top = token.top and token.top[: extras.top]
+        fields["top"] = top and [{"id": other.id, "token": other.token, "logprob": other.logprob} for other in top]
+    return fields
 
 
 def comparison_object(comparison: Comparison) -> dict[str, Any]:
