@@ -836,6 +836,13 @@ def test_a_column_that_a_later_record_lacks_is_said_once(cli: Cli, tmp_path: Pat
     assert (ended.code, ended.err.count("has no column"), said in ended.err) == (0, 1, True)
 
 
+def test_a_shard_says_what_its_own_records_lack(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"text": "a b", "id": 0}, *[{"text": "a b"}] * 3])
+    words = ("batch", source, "-o", tmp_path / "o.jsonl", "--id-column", "id")
+    assert f'{source}, line 3 has no column "id"' in cli(*words, "--shard", "2/2").err
+    assert "has no column" not in cli(*words, "--shard", "1/4").err
+
+
 def test_a_text_that_may_be_taken_for_a_header_is_said(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("hello there\nhow are you\n")
     ended = cli("batch", tmp_path / "in.csv", "-o", tmp_path / "o.jsonl")
@@ -849,9 +856,13 @@ def test_a_text_that_may_be_taken_for_a_header_is_said(cli: Cli, tmp_path: Path)
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_an_output_stays_as_private_as_it_was(cli: Cli, lines: Path, tmp_path: Path, form: str) -> None:
+def test_an_output_stays_as_private_as_it_was(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
     out = tmp_path / f"out.{form}"
     out.touch(mode=0o600)
+    halfway(cli, lines, out, monkeypatch)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("out.*.part")} == {0o600}
     assert cli("batch", lines, "-o", out, "-q").code == 0
     assert (out.stat().st_mode & 0o777, out.stat().st_size > 0) == (0o600, True)
 
@@ -991,9 +1002,12 @@ def test_another_model_in_the_same_folder(
 ) -> None:
     model, out = tmp_path / "model", tmp_path / "out.jsonl"
     shutil.copytree(folder_of("llama"), model)
+    (model / "vocab.txt").write_text("one")
     halfway(cli, lines, out, monkeypatch, "-m", str(model))
     shutil.copytree(folder_of("wide"), model, dirs_exist_ok=True)
-    assert "model file model.safetensors has changed" in cli("batch", lines, "-o", out, "-q", "-m", model).error
+    (model / "vocab.txt").write_text("two")
+    said = cli("batch", lines, "-o", out, "-q", "-m", model).error
+    assert "model file model.safetensors has changed" in said and "model file vocab.txt has changed" in said
 
 
 def test_a_model_s_folder_may_hold_links_that_lead_nowhere_and_folders(

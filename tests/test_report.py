@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -681,6 +682,13 @@ def test_contradictions_are_refused(
     ended = cli(*words)
     assert (ended.code, ended.err.count("\n")) == (2, 1) and said in ended.err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_goes_nowhere_may_go_there_twice(cli: Cli, tmp_path: Path) -> None:
+    assert cli("score", "a", "-o", os.devnull, "--html", os.devnull, "-q").code == 0
+    (tmp_path / "in.txt").write_text("a\n")
+    words = ("batch", tmp_path / "in.txt", "-o", tmp_path / "o.jsonl", "--summary", os.devnull, "--html", os.devnull)
+    assert cli(*words, "-q").code == 0
 
 
 def test_a_page_is_written_whole_or_not_at_all(cli: Cli, tmp_path: Path) -> None:

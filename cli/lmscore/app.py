@@ -409,7 +409,7 @@ def _besides(output: str | None, read: Sequence[str], **names: str | None) -> It
             if sinks.is_stdout(path):
                 raise typer.BadParameter(f"--{name} names a file: standard output has the table")
             other = taken.setdefault(os.path.realpath(path), f"--{name}")
-            if other != f"--{name}":
+            if other != f"--{name}" and path != os.devnull:
                 raise typer.BadParameter(f"--{name} and {other} name the same file; choose another for one of them")
             streams[name] = opened.enter_context(sinks.output(path, read))
         yield show.Besides(**streams)

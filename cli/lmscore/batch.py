@@ -81,13 +81,13 @@ def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
 def outcomes(chunk: Sequence[Asked], job: Job, scorer: Scorer, tick: Tick) -> list[Outcome]:
     """Score a chunk; a record that cannot be scored does not keep the others from it."""
     found: dict[int, Outcome] = {}
-    kinds = [_kind(record, job, scorer) for record in chunk]
-    for kind in dict.fromkeys(kinds):
-        left = [at for at in range(len(chunk)) if kinds[at] == kind]
+    works = [_work(record, job, scorer) for record in chunk]
+    for work in dict.fromkeys(works):
+        left = [at for at in range(len(chunk)) if works[at] == work]
         while left:
             done = 0
             try:
-                for outcome in _scored([chunk[at] for at in left], kind, job, scorer, tick):
+                for outcome in _scored([chunk[at] for at in left], work, job, scorer, tick):
                     found[left[done]] = outcome
                     done += 1
                 break
@@ -97,25 +97,25 @@ def outcomes(chunk: Sequence[Asked], job: Job, scorer: Scorer, tick: Tick) -> li
     return [found[at] for at in range(len(chunk))]
 
 
-Kind = Literal["fault"] | Measure | None
+Work = Literal["fault"] | Measure | None
+"""What is to be done with a record: nothing, ranking it so that this measure is there, or scoring it."""
 
 
-def _kind(record: Asked, job: Job, scorer: Scorer) -> Kind:
-    """What is to be done with a record: nothing, ranking it so that this measure is there, or scoring it."""
+def _work(record: Asked, job: Job, scorer: Scorer) -> Work:
     if record.fault is not None:
         return "fault"
     pmi = job.weigh_pmi and record.texts[0].context and scorer.provenance.bos_id is not None
     return "pmi" if pmi else job.by
 
 
-def _scored(records: Sequence[Asked], kind: Kind, job: Job, scorer: Scorer, tick: Tick) -> Iterator[Outcome]:
-    if kind == "fault":
+def _scored(records: Sequence[Asked], work: Work, job: Job, scorer: Scorer, tick: Tick) -> Iterator[Outcome]:
+    if work == "fault":
         yield from (Outcome(record, fault=record.fault) for record in records)
-    elif kind is None:
+    elif work is None:
         scores = scorer.scores((record.texts[0] for record in records), job.reading, False, tick)
         yield from (Outcome(record, score=score) for record, score in zip(records, scores, strict=True))
     else:
-        rankings = scorer.rankings((record.texts for record in records), kind, job.reading, False, tick)
+        rankings = scorer.rankings((record.texts for record in records), work, job.reading, False, tick)
         yield from (Outcome(record, ranking=ranking) for record, ranking in zip(records, rankings, strict=True))
 
 
@@ -177,7 +177,9 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
         share = None if here is None or there is None else here + (there - here) * scored / total
         report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
 
-    left = (_asked(row, job, encoder) for row in _noticed(todo.rows, job.roles))
+    rows, first = todo.rows, max(own.start, done)
+    noticed = _noticed(islice(rows, max(own.stop - first, 0)), job.roles)
+    left = (_asked(row, job, encoder) for row in chain(islice(rows, first - done), noticed, rows))
     for chunk in chunks(left, scorer.portion * BYTES_A_TOKEN):
         mine = range(max(own.start - done, 0), max(min(own.stop - done, len(chunk)), 0))
         found = outcomes(chunk, job, scorer, tick)[mine.start : mine.stop] if mine else []
@@ -320,7 +322,7 @@ class Plan:
     """A run that may begin: its first record has been read, and its output has a place.
 
     Attributes:
-        first: the first record that can be read.
+        first: the first record that tells its columns, and what is to be scored of it.
         rows: all records, the first one included.
         own: which of them are meant.
         position: how far they have been read.
@@ -405,6 +407,8 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, kee
     places, parts = todo.places, todo.places.parts
     pins = _pins(todo, scorer)
     with journal.opened(places.out, pins, parts, restart, {"on error": "stop"}) as work:
+        for part in filter(Path.exists, parts.values()):
+            sinks.keep_mode(places.out, part)
         if parts["out"].exists():
             todo.encoder.learn(parts["out"])
         elif not places.out.exists():
@@ -418,17 +422,16 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, kee
         with journal.explained(places.out):
             if parts["out"].exists():  # else it has its name already
                 if todo.form is Format.parquet:
-                    todo.encoder.gather(parts["out"], places.gathered)
+                    places.gathered.touch()
                     sinks.keep_mode(places.out, places.gathered)
+                    todo.encoder.gather(parts["out"], places.gathered)
                     places.gathered.replace(places.out)
                     journal.settle(places.out.parent)
                     parts["out"].unlink()
                 else:
-                    sinks.keep_mode(places.out, parts["out"])
                     parts["out"].replace(places.out)
             if parts["errors"].exists():
                 if parts["errors"].stat().st_size:
-                    sinks.keep_mode(places.errors, parts["errors"])
                     parts["errors"].replace(places.errors)
                 else:  # what an earlier run has left there is no longer so
                     places.errors.unlink(missing_ok=True)

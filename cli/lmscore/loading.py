@@ -24,6 +24,8 @@ from .tokenization import Tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+READ = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+"""What a model's folder holds of it: weights, their description, the tokenizer; code that it brings stands in .py."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 # Endings of classes that predict the next token; an encoder or a classifier loads without complaint otherwise.
 CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -49,12 +51,12 @@ class Located:
 
     @property
     def files(self) -> list[Path]:
-        """Its weights and what describes them, where no revision says which they are."""
+        """What is read of it, where no revision says which that is."""
         if self.revision is not None:
             return []
         if self.path.is_file():
             return [self.path]
-        return sorted(filter(Path.is_file, [*self.path.glob("*.safetensors"), *self.path.glob("*.json")]))
+        return sorted(path for kind in (*READ, "*.py") for path in self.path.glob(kind) if path.is_file())
 
 
 def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, Located]:
@@ -183,7 +185,7 @@ def _from_hub(choice: Choice) -> Located:
 
     what = f"{choice.name}@{choice.revision}" if choice.revision else choice.name
     known = ", ".join(catalogue.CATALOGUE)
-    wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
+    wanted = [*READ, *["*.py"] * choice.trust_remote_code]
     try:
         folder = hub.snapshot_download(
             choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]

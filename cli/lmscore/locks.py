@@ -24,6 +24,7 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
     lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # where nothing can be made, as in /proc, filelock would wait for ever
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:

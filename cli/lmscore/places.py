@@ -3,6 +3,7 @@
 Knows no records and no scores.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,8 @@ class Places:
             found[option] = place_of(path, sources)
             if found[option] in taken:
                 raise LmscoreError(f"{option} {path} is where the records go; choose another place")
-        if len(set(found.values())) < len(found):
+        files = [place for place in found.values() if str(place) != os.devnull]
+        if len(set(files)) < len(files):
             raise LmscoreError(f"{' and '.join(found)} name the same file; choose another for one of them")
         return places
 

@@ -22,8 +22,8 @@ from .formats import GZIP, ZSTANDARD, Format, compression, decoded, first_repeat
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
 
-MOST_BYTES = (1 << 31) - 1
-"""Of a field in CSV: as many as the module can be told on Windows."""
+LONGEST_CELL = (1 << 31) - 1
+"""Characters of a field in CSV: as many as the module can be told on Windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
     """A header, then a row a record. Strings as they stand; a field in quotes may hold line ends."""
     import csv
 
-    csv.field_size_limit(MOST_BYTES)
+    csv.field_size_limit(LONGEST_CELL)
     number = 0
 
     def lines() -> Iterator[str]:
