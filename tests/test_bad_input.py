@@ -220,6 +220,13 @@ def test_a_page_or_a_picture_is_not_what_o_writes(cli: Cli, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_a_table_ranked_as_lines_is_said(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("good\tbad\na\tb\n")
+    ended = cli("rank", tmp_path / "a.tsv")
+    assert ended.code == 0
+    assert "a.tsv: each line is ranked as it stands, as text; lmscore batch reads its columns" in ended.err
+
+
 def test_json_ranked_as_lines_is_said(cli: Cli) -> None:
     ended = cli("rank", "-", stdin=b'{"candidates": ["a", "b"]}\n{"candidates": ["c"]}\n')
     assert ended.code == 0

@@ -779,6 +779,33 @@ def test_on_a_terminal_progress_is_a_bar_that_goes_again(
     assert said.rstrip().splitlines()[-1].startswith("done: 90 records")
 
 
+def test_a_stream_that_has_grown_does_not_pass_for_the_one_that_was_scored(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, words = tmp_path / "out.jsonl", ("--input-format", "jsonl", "-q")
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "finish", killed)
+        cli("batch", "-", "-o", out, *words, stdin=lines.read_bytes())
+    more = lines.read_bytes() + b'{"text": "one more"}\n'
+    assert "there are more records than were scored before" in cli("batch", "-", "-o", out, *words, stdin=more).error
+    assert cli("batch", "-", "-o", out, *words, stdin=lines.read_bytes()).code == 0
+
+
+def test_not_all_is_read_for_a_column_that_is_nowhere(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "LOOKED_AT", 3)
+    source = jsonl(tmp_path / "in.jsonl", [{"txt": "a"}, {"txt": "b"}, {"txt": "c"}, {"text": "d"}])
+    words = ("batch", source, "-o", tmp_path / "o.jsonl", "--text-column", "text", "--on-error", "skip")
+    assert 'line 3: there is no column "text"; the columns are txt' in cli(*words).error
+    monkeypatch.setattr(batch, "LOOKED_AT", 4)
+    assert (cli(*words).code, len(read(tmp_path / "o.jsonl"))) == (1, 1)
+
+
 def test_a_restart_forgets_what_was_done(
     cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1029,6 +1056,10 @@ def test_a_reader_that_leaves_takes_nothing_along(
     ended = shell(f"set -o pipefail; {line}", folder_of("llama"))
     assert (ended.returncode, ended.stderr) == (1, "")
     assert json.loads((tmp_path / "s.json").read_text())["bad_records"] == 1
+    line = f'lmscore batch "{lines}" -q -o "{tmp_path}/out.jsonl" --summary - --on-error skip | true'
+    ended = shell(f"set -o pipefail; {line}", folder_of("llama"))
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert not list(tmp_path.glob("out.jsonl.journal"))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from lmscore import LmscoreError, catalogue, download, locks, open_scorer
@@ -137,6 +138,21 @@ def test_a_damaged_copy_says_how_it_is_mended(
     assert said.startswith("tiny: its copy in the cache is damaged; remove it with `lmscore models remove tiny`")
     damaged.unlink()
     assert cli("score", "a", "-m", "tiny").error.startswith(said[:60])
+
+
+def test_a_device_that_does_not_know_the_dtype_is_one_line(
+    index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMSCORE_CACHE", str(index.cache))
+
+    download.fetch(index.entry)
+
+    def refuse(*_: object) -> None:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    monkeypatch.setattr(torch.Tensor, "to", refuse)
+    said = cli("score", "a", "-m", "tiny", "--dtype", "float64").error
+    assert said == "cannot move the model to its device: Cannot convert a MPS Tensor to float64 dtype"
 
 
 def test_digits_and_spaces_are_cut_as_the_gguf_s_rule_says(index: Index) -> None:
@@ -295,7 +311,9 @@ def test_the_models_command(index: Index, cli: Cli, monkeypatch: pytest.MonkeyPa
     assert (pulled.code, folder.is_dir()) == (0, True), pulled.err
     assert "Fetching Tiny" in pulled.err
     assert '"cached": true' in cli("models", "--json").out
+    left = folder.with_name(".partial-removed-tiny")  # by one that was killed
+    left.mkdir()
     assert cli("models", "remove", "tiny").code == 0
-    assert not folder.exists()
+    assert not folder.exists() and not left.exists()
     assert cli("models", "remove", "tiny").error.startswith("tiny is not in the cache (")
     assert cli("models", "pull", "huge").error == "the catalogue has no model 'huge'; it has: tiny"

@@ -32,12 +32,14 @@ IMPORTS = {
     "conversion": "errors",
     "catalogue": "errors",
     "hints": "formats records",
+    "given": "files formats hints options records",
+    "usage": "job options records roles",
     "formats": "errors",
     "files": "errors formats records",
     "sinks": "errors files interrupt",
     "tables": "errors files formats",
     "locks": "errors interrupt",
-    "journal": "errors locks",
+    "journal": "errors locks sinks",
     "roles": "errors records tables",
     "encoding": "errors formats tables",
     "corpus": "records",
@@ -48,9 +50,10 @@ IMPORTS = {
     "words": "records",
     "alignment": "",
     "comparison": "alignment ranking records words",
-    "spelling": "",
-    "tokenization": "errors records spelling words",
-    "found": "engine records tokenization",
+    "spelling": "errors",
+    "vocabulary": "errors records spelling words",
+    "tokenization": "errors records spelling vocabulary",
+    "found": "engine records tokenization vocabulary",
     "accelerator": "",
     "engine": "accelerator errors planning",
     "linear": "",
@@ -61,7 +64,7 @@ IMPORTS = {
     "loading": (
         "accelerator catalogue conversion decoder download engine errors planning pretrained tokenization weights"
     ),
-    "scorer": "catalogue download engine errors found loading planning ranking records tokenization words",
+    "scorer": "catalogue download engine errors found loading planning ranking records tokenization vocabulary words",
     "show": (
         "catalogue download options records sinks terminal views.diff views.explain views.heat views.remarks "
         "views.report views.rows views.summary views.table views.words"
@@ -94,7 +97,7 @@ FOREIGN = {
     "jinja2": "views.report",
     "markupsafe": "views.report",
     "pyarrow": "encoding tables",
-    "typer": "app options",
+    "typer": "app given options usage",
     "torch": "accelerator attention conversion decoder engine linear loading pretrained scorer weights",
     "transformers": "conversion loading pretrained",
 }

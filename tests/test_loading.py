@@ -1,6 +1,7 @@
 """Opening a model: what may be named, and one line for each way in which it is not one that lmscore can use."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import errors
+from huggingface_hub import utils as hub_utils
 
 from lmscore import LmscoreError, open_scorer
 from lmscore.loading import Choice, Located, find
@@ -192,6 +194,7 @@ HUB = {
     "repository": (errors.RepositoryNotFoundError, "the hub knows none of that name (a private one needs HF_TOKEN)"),
     "offline": (errors.LocalEntryNotFoundError, "is not on this disk and the hub cannot be reached (offline?)"),
     "hub": (errors.HfHubHTTPError, "cannot fetch who/what@v2 from the hub: it said so"),
+    "connection": (RuntimeError, "cannot fetch who/what@v2 from the hub: it said so"),
     "disk": (OSError, "cannot fetch who/what@v2 from the hub: it said so"),
 }
 
@@ -224,6 +227,22 @@ def test_the_hub_is_asked_for_what_is_safe_and_for_code_only_if_trusted(
         ("who/what", None, True),
     ]
     assert not any(pattern.endswith((".bin", ".pt")) for one in asked for pattern in one["allow_patterns"])
+
+
+def test_the_hub_is_as_quiet_as_it_is_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    talk: Any = hub_utils
+    seen: list[tuple[bool | None, int]] = []
+
+    def snapshot(*_: object, **__: object) -> str:
+        seen.append((talk.are_progress_bars_disabled(), talk.logging.get_verbosity()))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    before = talk.are_progress_bars_disabled(), talk.logging.get_verbosity()
+    find(Choice("who/what"))
+    find(Choice("who/what"), lambda what, done=0, total=None: None)
+    assert seen == [(True, logging.ERROR), before]
+    assert (talk.are_progress_bars_disabled(), talk.logging.get_verbosity()) == before
 
 
 def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

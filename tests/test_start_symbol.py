@@ -9,7 +9,7 @@ import transformers
 from lmscore import LmscoreError, open_scorer
 from lmscore.catalogue import CATALOGUE, same_model
 from lmscore.scorer import Scorer
-from lmscore.tokenization import StartSymbol, Tokenizer, decide_start
+from lmscore.vocabulary import StartSymbol, Vocabulary, decide_start
 
 from . import models
 
@@ -31,8 +31,8 @@ BOS, EOS = 0, 1
 def test_the_first_of_user_catalogue_bos_and_eos_decides(
     wanted: str | None, catalogued: int | None, bos: int | None, eos: int | None, decided: StartSymbol | str
 ) -> None:
-    tokenizer = Tokenizer(models.byte_level(models.START, models.END), bos, eos)
-    start = decide_start(tokenizer, wanted, catalogued)
+    vocabulary = Vocabulary(models.byte_level(models.START, models.END), bos, eos)
+    start = decide_start(vocabulary, wanted, catalogued)
     assert (start if isinstance(decided, StartSymbol) else start.source) == decided
 
 

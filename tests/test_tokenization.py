@@ -246,7 +246,7 @@ def test_a_symbol_in_the_context_is_data_too(caplog: pytest.LogCaptureFixture, m
 def test_the_space_that_sentencepiece_adds_is_in_no_token(name: str) -> None:
     pieces = REVERSIBLE[name].tokenize(Text("The cat"), Reading()).pieces
     assert (pieces[0].start, pieces[0].bytes[:1]) == (0, b"T")
-    assert REVERSIBLE[name].bytes_of(pieces[0].id).startswith(b" ")
+    assert REVERSIBLE[name].vocabulary.bytes_of(pieces[0].id).startswith(b" ")
 
 
 def test_a_token_of_nothing_but_the_added_space_is_scored_with_the_text() -> None:

@@ -21,10 +21,10 @@ from rich.console import Group
 from lmscore import Reading, Score, Text, open_scorer, words
 from lmscore.records import Marks, Token, Word, Words
 from lmscore.scorer import Scorer
-from lmscore.tokenization import Tokenizer
 from lmscore.views.remarks import word_notes
 from lmscore.views.table import Page
 from lmscore.views.words import words_view
+from lmscore.vocabulary import Vocabulary
 
 from . import models
 from .cli import Cli
@@ -177,7 +177,7 @@ def test_what_is_not_corrected_needs_no_end(scorer_of: Callable[[str], Scorer]) 
 
 def test_corrected_words_add_up_to_the_text_and_that_it_is_over(scorer_of: Callable[[str], Scorer]) -> None:
     scorer = scorer_of("llama")
-    text, after = "no rules at all", scorer._tokenizer.openers
+    text, after = "no rules at all", scorer._tokenizer.vocabulary.openers
     score, plain = scorer.score(text, None, CORRECTED), scorer.score(text, None, PLAIN)
     assert score.words is not None and plain.words is not None
     assert plain.words.total_logprob == pytest.approx(score.total_logprob, abs=1e-5)
@@ -301,8 +301,8 @@ def test_what_is_unknown_stands_for_text_and_other_symbols_for_none(tmp_path: Pa
         vocab_size=300, special_tokens=list(SYMBOLS), unk_token="<unk>", show_progress=False
     )
     backend.train_from_iterator(models.corpus(), trainer)
-    tokenizer = Tokenizer(backend, None, None)
-    assert tokenizer.symbols == {1, 2} and 0 not in tokenizer.openers
+    vocabulary = Vocabulary(backend, None, None)
+    assert vocabulary.symbols == {1, 2} and 0 not in vocabulary.openers
     score = of_words(tmp_path, backend).score("a日b 日", None, CORRECTED)
     assert score.words is not None and score.words.num_unscored == 0
     assert [word.word for word in score.words.items] == ["a日b", " 日"]
@@ -310,8 +310,8 @@ def test_what_is_unknown_stands_for_text_and_other_symbols_for_none(tmp_path: Pa
 
 def test_a_models_ends_are_symbols_whatever_its_tokenizer_says() -> None:
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[": 1, "]": 2}, "a"))
-    assert Tokenizer(backend, 1, 2).symbols == {1, 2}
-    assert Tokenizer(backend, None, 2).symbols == {2}
+    assert Vocabulary(backend, 1, 2).symbols == {1, 2}
+    assert Vocabulary(backend, None, 2).symbols == {2}
 
 
 def test_where_a_words_end_is_marked_its_tokens_add_up_to_it(tmp_path: Path) -> None:

@@ -11,20 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import typer
 
-from . import __version__, catalogue, download, files, hints, interrupt, show, sinks, terminal
+from . import __version__, catalogue, download, files, given, hints, interrupt, show, sinks, terminal, usage
 from . import options as opt
 from .errors import LmscoreError
 from .formats import Format
-from .records import Measure, OnError, Ranking, Reading, Rows, Score, Text
+from .records import Ranking, Reading, Score, Text
 
 if TYPE_CHECKING:
-    from .job import Job
-    from .roles import Roles
     from .scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -39,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog="Every number is in nats and says after which start symbol it holds. `lmscore score --help` has examples.",
+    epilog="Log-probabilities are in nats; every result names its start symbol. `lmscore score --help` has examples.",
 )
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
@@ -119,8 +116,7 @@ def score(
 
     - `lmscore score --json --file lines.txt | jq .perplexity`
     """
-    asked = Reading(eos, parse_special, boundary, stride, rank, entropy, top, _wording(words, word_correction))
-    extras = asked.extras.names
+    asked = Reading(eos, parse_special, boundary, stride, rank, entropy, top, usage.wording(words, word_correction))
     style = show.Style(
         opt.Format.of(format, json, output),
         not no_tokens,
@@ -130,14 +126,10 @@ def score(
         view=view or "table",
         explain=explain,
     )
-    _check(style, view=view, explain=explain, svg=svg)
-    if extras and no_tokens and not html:  # a page tells of tokens all the same
-        raise typer.BadParameter(f"--{extras[0]} tells of each token; leave out --no-tokens")
-    if words and extras and style.format.is_rows:
-        raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
+    usage.check(style, words, html, view=view, explain=explain, svg=svg)
     reading = show.told_in_full(asked) if explain or html else replace(asked, rank=style.ranks)
     terminal.listen(quiet, verbose)
-    source = _begun(_spaced(_texts(texts or [], file or [], whole, context)))
+    source = given.begun(given.spaced(given.texts(texts or [], file or [], whole, context)))
     read = file or [files.STDIN]
     with sinks.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
@@ -188,11 +180,11 @@ def rank(
     style = show.Style(
         opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted, view=view or "table"
     )
-    _check(style, view=view, svg=svg)
+    usage.check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary, stride)
     reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
-    groups = _hinted(_begun(_groups(file, input_format, context, join)))
+    groups = given.hinted(given.begun(given.groups(file, input_format, context, join)))
     with sinks.output(output, [file]) as stream, _besides(output, [file], svg=svg, html=html) as besides:
         scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
         with terminal.pace(quiet) as pace:
@@ -237,13 +229,13 @@ def diff(
     from . import comparison
 
     style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted, view=view or "table")
-    _check(style, view=view, svg=svg)
+    usage.check(style, view=view, svg=svg)
     reading = Reading(eos, parse_special, boundary, stride)
     reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
     # By hand, since a list that is read from the environment is cut at blanks, and a folder's name may hold them.
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
-    source = list(_spaced(_compared(texts or [], models, context)))
+    source = list(given.spaced(given.compared(texts or [], models, context)))
     read = [files.STDIN]
     with sinks.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
         opened = (_open(quiet, name, revision, trust_remote_code, dtype, device, threads, bos) for name in models)
@@ -255,8 +247,8 @@ def diff(
 @app.command()
 def batch(
     inputs: opt.InputsArg,
-    output: opt.TableOpt,
-    input_format: opt.TableFormatOpt = None,
+    output: opt.RecordsOutOpt,
+    input_format: opt.RecordsFormatOpt = None,
     text_column: opt.TextColumnOpt = None,
     context_column: opt.ContextColumnOpt = None,
     id_column: opt.IdColumnOpt = None,
@@ -271,9 +263,9 @@ def batch(
     tokens: opt.TokensOpt = False,
     words: opt.NestedWordsOpt = False,
     rows: opt.RowsOpt = "record",
-    rank: opt.RankOpt = False,
-    entropy: opt.EntropyOpt = False,
-    top: opt.TopTokensOpt = 0,
+    rank: opt.RankColumnOpt = False,
+    entropy: opt.EntropyColumnOpt = False,
+    top: opt.TopColumnOpt = 0,
     by: opt.ByOpt = "sum",
     on_error: opt.OnErrorOpt = "stop",
     limit: opt.LimitOpt = None,
@@ -312,7 +304,7 @@ def batch(
     if html is not None and sinks.is_stdout(html):
         raise typer.BadParameter("--html names a file: standard output has the summary")
     terminal.listen(quiet, verbose)
-    roles = _roles(
+    roles = usage.roles(
         text_column,
         candidates_column,
         (good_column, bad_column),
@@ -322,10 +314,12 @@ def batch(
         gold=gold_column,
         group=group_column,
     )
-    source = batches.Source(tuple(inputs), input_format, limit, _shard(shard))
-    wording = _wording(words or rows == "word", word_correction)
+    source = batches.Source(tuple(inputs), input_format, limit, usage.shard(shard))
+    wording = usage.wording(words or rows == "word", word_correction)
     reading = Reading(eos, parse_special, boundary, stride, rank, entropy, top, wording)
-    job = _job(roles, reading, by, bos, on_error, columns, prefix, (tokens, words), rows)
+    job = usage.job(
+        roles, reading, by, bos, on_error, columns=columns, prefix=prefix, tokens=tokens, words=words, rows=rows
+    )
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
     form = input_format or Format.of(inputs[0])
     for hint in hints.of_dataset(todo.first, form, todo.job.roles, text_column):
@@ -369,30 +363,6 @@ def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
         download.remove(catalogue.entry(name), report)
 
 
-def _wording(words: bool, correction: opt.Correction) -> Literal["corrected", "plain"] | None:
-    """How words are to be read.
-
-    Raises:
-        typer.BadParameter: they are not, but a correction was named.
-    """
-    if not words and correction == "off":
-        raise typer.BadParameter("--word-correction is about words; give --words too")
-    return None if not words else "corrected" if correction == "on" else "plain"
-
-
-def _check(style: show.Style, **asked: Any) -> None:
-    """See that what is asked for tables can be shown in them.
-
-    Raises:
-        typer.BadParameter: it contradicts something else that is asked.
-    """
-    style.format.allow(**asked)
-    if style.view != "table" and not style.tokens:
-        raise typer.BadParameter(f"--view {style.view} shows every token; leave out --no-tokens")
-    if style.view == "heat" and (extras := style.extras.names):
-        raise typer.BadParameter(f"--{extras[0]} tells of each token in a table; choose --view both")
-
-
 @contextlib.contextmanager
 def _besides(output: str | None, read: Sequence[str], **names: str | None) -> Iterator[show.Besides]:
     """The files that are written beside the output, as far as they are named.
@@ -413,205 +383,6 @@ def _besides(output: str | None, read: Sequence[str], **names: str | None) -> It
                 raise typer.BadParameter(f"--{name} and {other} name the same file; choose another for one of them")
             streams[name] = opened.enter_context(sinks.output(path, read))
         yield show.Besides(**streams)
-
-
-def _roles(
-    text: str | None, candidates: str | None, pair: tuple[str | None, str | None], join: str, **others: str | None
-) -> "Roles":
-    """Which columns mean what.
-
-    Raises:
-        typer.BadParameter: they contradict each other.
-    """
-    from .roles import Roles
-
-    if sum((text is not None, candidates is not None, pair != (None, None))) > 1:
-        raise typer.BadParameter("--text-column, --candidates-column and --good-column exclude each other; give one")
-    if (pair[0] is None) != (pair[1] is None):
-        raise typer.BadParameter("--good-column and --bad-column belong together; give both")
-    if others["gold"] is not None and candidates is None:
-        raise typer.BadParameter("--gold-column says which of --candidates-column is right; give that too")
-    if others["group"] is not None and others["gold"] is None and pair[0] is None:
-        raise typer.BadParameter("--group-column groups accuracy; give --gold-column or --good-column too")
-    names = pair if candidates is None else candidates.split(",")
-    chosen = tuple(name for name in names if name is not None)
-    if len(set(chosen)) < len(chosen):
-        raise typer.BadParameter(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
-    return Roles(text, chosen, first_is_gold=pair[0] is not None, join=join, **others)
-
-
-def _shard(shard: str | None) -> tuple[int, int] | None:
-    if shard is None:
-        return None
-    part, _, parts = shard.partition("/")
-    written = all(number.isdecimal() and len(number) < 10 for number in (part, parts))
-    if not (written and 1 <= int(part) <= int(parts)):
-        raise typer.BadParameter(f"--shard {shard}: give it as I/N, with I from 1 to N: --shard 1/8")
-    return int(part), int(parts)
-
-
-def _job(
-    roles: "Roles",
-    reading: Reading,
-    by: Measure,
-    bos: str | None,
-    on_error: OnError,
-    chosen: str | None,
-    prefix: str,
-    lists: tuple[bool, bool],
-    rows: Rows,
-) -> "Job":
-    """What to do with each record.
-
-    Raises:
-        typer.BadParameter: it contradicts itself, would do nothing, or names a column that there is not.
-    """
-    from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
-
-    tokens, words = lists
-    _check_job(roles, reading.extras.names, by, bos, tokens, words, rows)
-    answered = roles.gold is not None or roles.first_is_gold
-    weigh_pmi = by == "pmi" or (roles.context is not None and (answered or "pmi_logprobs" in (chosen or "")))
-    known = dict(RANK_COLUMNS if roles.candidates else SCORE_COLUMNS)
-    for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
-        if not there:
-            known.pop(name, None)
-    all_known = list(known) if rows == "record" else []
-    names = all_known if chosen is None else [name.strip() for name in chosen.split(",")]
-    for name in names:
-        if name not in known:
-            raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
-    added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
-    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, rows)
-
-
-def _check_job(
-    roles: "Roles", extras: Sequence[str], by: Measure, bos: str | None, tokens: bool, words: bool, rows: Rows
-) -> None:
-    """See that what is asked of a job goes together.
-
-    Raises:
-        typer.BadParameter: it contradicts itself, or would do nothing.
-    """
-    if extras and not (tokens or (rows == "token" and "top" not in extras)):
-        instead = "give --tokens too" if rows == "record" else "choose --rows token"
-        if rows != "record" and "top" in extras:
-            instead = "give --tokens, and no --rows"
-        raise typer.BadParameter(f"--{extras[-1]} tells of each token; {instead}")
-    if tokens and roles.candidates:
-        raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
-    if (words or rows != "record") and roles.candidates:
-        raise typer.BadParameter(f"{'--words' if words else '--rows'} is for texts; candidates have totals alone")
-    if (tokens or words) and rows != "record":
-        raise typer.BadParameter(f"--rows {rows} has a row for each; leave out {'--tokens' if tokens else '--words'}")
-    if by != "sum" and not roles.candidates:
-        raise typer.BadParameter("--by chooses among candidates; give --candidates-column or --good-column too")
-    if by == "pmi" and bos == "none":
-        raise typer.BadParameter("--by pmi compares a context with a bare start symbol; choose one with --bos")
-    if (by == "pmi" or roles.join) and roles.context is None:
-        raise typer.BadParameter(
-            f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too"
-        )
-
-
-def _texts(texts: list[str], paths: list[str], whole: bool, context: str | None) -> Iterator[Text]:
-    """The texts to score, from the one place that names them: the command line, files, or standard input.
-
-    Raises:
-        typer.BadParameter: two places are named, or none.
-    """
-    if texts and paths:
-        raise typer.BadParameter("TEXT and --file exclude each other; give one of them")
-    if files.STDIN in texts:
-        if len(texts) > 1:
-            raise typer.BadParameter("- stands for standard input and takes no other TEXT beside it")
-        texts, paths = [], [files.STDIN]
-    if not texts and not paths:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise typer.BadParameter('nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE')
-        paths = [files.STDIN]
-    if not paths:
-        if whole:
-            raise typer.BadParameter("--whole is for --file and standard input; a TEXT is whole as it stands")
-        for hint in hints.of_arguments(texts):
-            log.warning("%s", hint)
-        return files.texts_from_arguments(texts, context)
-    if paths.count(files.STDIN) > 1:
-        raise typer.BadParameter("- stands for standard input, which can be read only once")
-    for path in paths:  # one that is not there is said before the others are scored
-        files.check_text(path)
-    read = files.whole_text if whole else files.texts_from_file
-    return chain.from_iterable(read(path, context) for path in paths)
-
-
-def _compared(texts: list[str], models: Sequence[str], context: str | None) -> Iterator[Text]:
-    """The two texts to compare under one model, or the one to compare under two.
-
-    Raises:
-        typer.BadParameter: there are more or fewer.
-    """
-    if (len(texts), len(models)) not in ((2, 1), (1, 2)):
-        raise typer.BadParameter(
-            f"{len(texts)} text{'s' * (len(texts) != 1)} and {len(models)} model{'s' * (len(models) != 1)}: "
-            "give two texts, or one and --model twice"
-        )
-    if texts.count(files.STDIN) > 1:
-        raise typer.BadParameter("- stands for standard input, which can be one of the texts, not both")
-    for slip in hints.of_arguments(texts, "- and < read it"):
-        log.warning("%s", slip)
-    given = [
-        next(files.whole_text(text, context))
-        if text == files.STDIN
-        else Text(text, context, f"text {index + 1}", index)
-        for index, text in enumerate(texts)
-    ]
-    if hint := hints.of_pair(given):
-        log.warning("%s", hint)
-    yield from given
-
-
-def _groups(file: str, form: opt.InputFormat | None, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
-    """The groups of candidates in a file.
-
-    Raises:
-        typer.BadParameter: a context for groups that bring their own, or something to join to none.
-    """
-    by_name = "jsonl" if Format.of(file) is Format.jsonl else "lines"
-    lines = (form or by_name) == "lines"
-    if lines and join and not context:
-        raise typer.BadParameter("--join needs a context; give --context too")
-    if not lines and context is not None:
-        raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')
-    files.check_text(file)
-    return files.groups_from_lines(file, context, join) if lines else files.groups_from_jsonl(file, join)
-
-
-def _begun(records: Iterator[Record]) -> Iterator[Record]:
-    """Read the first record now, so that bad input is refused before a model is loaded."""
-    return chain([next(records)], records)
-
-
-def _spaced(texts: Iterable[Text]) -> Iterator[Text]:
-    """Say once that a space seems to be missing after the context, or one too many."""
-    said = False
-    for text in texts:
-        if not said and (hint := hints.of_seam(text, "put one into either, if it is meant")):
-            log.warning("%s", hint)
-            said = True
-        yield text
-
-
-def _hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
-    """Say what looks like a slip in each group; a missing space and one too many, once: mostly all groups are alike."""
-    said = set[bool]()
-    for group in groups:
-        for hint in hints.of_group(group):
-            log.warning("%s", hint)
-        slip = hints.of_seams(group, "--join ' ' puts one before each")
-        if slip and (missing := "no space stands" in slip) not in said:
-            log.warning("%s", slip)
-            said.add(missing)
-        yield group
 
 
 def _scored_by(scorers: Iterator["Scorer"], texts: Sequence[Text], reading: Reading, quiet: bool) -> Iterator[Score]:
@@ -638,7 +409,7 @@ def _open(
     began = time.perf_counter()
     if threads is not None:  # the tokenizer's, unless something else was decided on for them
         os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
-    gc.disable()  # what is loaded here lives as long as this process: no use in searching it for garbage, ever again
+    gc.disable()  # hardly any of what is loaded here is garbage before the end: no use in searching it, ever again
     try:
         with terminal.progress(quiet) as report:
             from .scorer import open_scorer

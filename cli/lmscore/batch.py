@@ -127,7 +127,7 @@ class Progress:
         corpus: what it has added up to.
         seconds: how long that took, in all runs that it took.
         share: of all work, how much is done; None where nobody knows.
-        within: of the chunk at work, how many tokens are scored and how many there are.
+        within: of what is at work now, how many tokens are scored and how many there are.
     """
 
     corpus: Corpus = field(default_factory=Corpus)
@@ -345,6 +345,9 @@ class Plan:
         return self.position.done / self.position.total if self.position.total else None
 
 
+LOOKED_AT = 1000
+"""Records that can be read: so many are looked at for one that has all columns. A misspelt one is in none."""
+
 NOWHERE: Mapping[str, str | None] = {}
 
 
@@ -374,14 +377,16 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
         raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
     position = Position()
     rows = tables.rows(source.paths, source.form, position)
-    seen: list[Row] = []
+    seen, readable = list[Row](), list[Row]()
     for row in rows:
         seen.append(row)
-        if job.on_error == "stop" or (row.fault is None and all(name in row.fields for name in job.roles.named)):
+        if row.fault is None:
+            readable.append(row)
+        whole = row.fault is None and all(name in row.fields for name in job.roles.named)
+        if whole or job.on_error == "stop" or len(readable) == LOOKED_AT:
             break
     if not seen:
         raise LmscoreError(f"{', '.join(map(name_of, source.paths))}: there are no records in it")
-    readable = [row for row in seen if row.fault is None]
     first = seen[-1] if seen[-1].fault is None else (readable or seen)[0]  # tells the columns
     if first.fault is not None:
         mend = MEND if job.on_error == "stop" else "no record can be read"
@@ -404,41 +409,53 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, kee
         LmscoreError: as `run`; or another run is at work on this output; or one that was killed was another.
     """
     scorer.settle()
-    places, parts = todo.places, todo.places.parts
-    pins = _pins(todo, scorer)
-    with journal.opened(places.out, pins, parts, restart, {"on error": "stop"}) as work:
-        for part in filter(Path.exists, parts.values()):
-            sinks.keep_mode(places.out, part)
-        if parts["out"].exists():
-            todo.encoder.learn(parts["out"])
-        elif not places.out.exists():
-            raise LmscoreError(f"{places.out} was made, and is gone; --restart makes it again")
-        progress = _progress(work)
-        if not work.state.done:
-            progress = run(todo, scorer, work, report)
-        elif any(map(is_stream, todo.source.paths)):
-            _same(todo, work)
+    places = todo.places
+    with journal.opened(places.out, _pins(todo, scorer), places.parts, restart, {"on error": "stop"}) as work:
+        progress = _brought_to_its_end(todo, scorer, work, report)
         work.close()
-        with journal.explained(places.out):
-            if parts["out"].exists():  # else it has its name already
-                if todo.form is Format.parquet:
-                    places.gathered.touch()
-                    sinks.keep_mode(places.out, places.gathered)
-                    todo.encoder.gather(parts["out"], places.gathered)
-                    places.gathered.replace(places.out)
-                    journal.settle(places.out.parent)
-                    parts["out"].unlink()
-                else:
-                    parts["out"].replace(places.out)
-            if parts["errors"].exists():
-                if parts["errors"].stat().st_size:
-                    parts["errors"].replace(places.errors)
-                else:  # what an earlier run has left there is no longer so
-                    places.errors.unlink(missing_ok=True)
-                    parts["errors"].unlink()
+        with sinks.explained(places.out, journal.KEPT):
+            _take_names(todo)
         keep(progress)
         work.finish()
     return progress
+
+
+def _brought_to_its_end(todo: Plan, scorer: Scorer, work: journal.Journal, report: OnProgress) -> Progress:
+    """Score what is not scored yet."""
+    places, part = todo.places, todo.places.parts["out"]
+    with sinks.explained(places.out, journal.KEPT):
+        for growing in filter(Path.exists, places.parts.values()):
+            sinks.keep_mode(places.out, growing)
+    if part.exists():
+        todo.encoder.learn(part)
+    elif not places.out.exists():
+        raise LmscoreError(f"{places.out} was made, and is gone; --restart makes it again")
+    if not work.state.done:
+        return run(todo, scorer, work, report)
+    if any(map(is_stream, todo.source.paths)):
+        _same(todo, work)
+        if next(todo.rows, None) is not None:
+            raise LmscoreError("there are more records than were scored before; --restart begins again")
+    return _progress(work)
+
+
+def _take_names(todo: Plan) -> None:
+    """Give what is whole its name, as far as it has not got it already."""
+    places, part, errors = todo.places, todo.places.parts["out"], todo.places.parts["errors"]
+    if part.exists() and todo.form is Format.parquet:
+        places.gathered.touch()
+        sinks.keep_mode(places.out, places.gathered)
+        todo.encoder.gather(part, places.gathered)
+        places.gathered.replace(places.out)
+        journal.settle(places.out.parent)
+        part.unlink()
+    elif part.exists():
+        part.replace(places.out)
+    if errors.exists() and errors.stat().st_size:
+        errors.replace(places.errors)
+    elif errors.exists():  # what an earlier run has left there is no longer so
+        places.errors.unlink(missing_ok=True)
+        errors.unlink()
 
 
 def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:

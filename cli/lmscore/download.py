@@ -97,6 +97,7 @@ def remove(entry: Entry, report: Report = silent) -> None:
     """
     with _locked(report), _disk_errors(f"cannot remove {entry.name} from {cache_root()}"):
         folder = cached(entry)
+        _clear(_folder(entry).parent)  # after one that was killed
         if folder is None:
             raise LmscoreError(f"{entry.name} is not in the cache ({cache_root()}); there is nothing to remove")
         doomed = folder.with_name(f".partial-removed-{folder.name}")
@@ -125,6 +126,7 @@ def _make(entry: Entry, workshop: Path, report: Report) -> Path:
     from .conversion import convert_gguf
 
     convert_gguf(gguf, model)
+    # For people who look into their cache: nobody else reads it.
     origin = {"name": entry.name, "title": entry.title, "from": entry.requirement, "gguf_sha256": entry.gguf_sha256}
     (model / "lmscore.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
     for path in model.iterdir():

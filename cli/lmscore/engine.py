@@ -133,7 +133,7 @@ def begin(network: Network, windows: Sequence[Window], wanted: Wanted, more: Mor
                 break
             except (MemoryError, RuntimeError) as err:
                 share /= 2
-                if not _out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:
+                if not out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:
                     raise
                 log.warning("out of memory: going on with batches of 1/%d of the usual size", round(1 / share))
             done = {index for here, _ in begun for index in here}
@@ -252,7 +252,7 @@ def _logsumexp(block: Tensor) -> Tensor:
     return (greatest - block.log_softmax(dim=-1).amax(dim=-1)).where(greatest != -torch.inf, greatest)
 
 
-def _out_of_memory(err: BaseException) -> bool:
+def out_of_memory(err: BaseException) -> bool:
     """Whether an error says that memory ran out, whichever allocator noticed."""
     return isinstance(err, MemoryError | torch.OutOfMemoryError) or any(
         words in str(err)
@@ -270,6 +270,6 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as err:  # torch.OutOfMemoryError is a RuntimeError
-        if _out_of_memory(err):
+        if out_of_memory(err):
             raise LmscoreError("out of memory; a smaller model, shorter texts or --dtype bfloat16 need less") from err
         raise

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 STDIN = "-"
 
+AS_TEXT = "%s: each line is %s as it stands, as text; lmscore batch reads its columns"
+
 
 def texts_from_arguments(texts: Iterable[str], context: str | None) -> Iterator[Text]:
     """The texts given on the command line."""
@@ -35,7 +37,7 @@ def texts_from_file(path: str, context: str | None) -> Iterator[Text]:
         LmscoreError: the file cannot be read, is empty, or is not UTF-8.
     """
     if Format.of(path) not in (Format.txt, None):
-        log.warning("%s: each line is scored as it stands, as text; lmscore batch reads its columns", path)
+        log.warning(AS_TEXT, path, "scored")
     empty = True
     for number, line in _lines(path):
         empty = False
@@ -61,6 +63,8 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
     Raises:
         LmscoreError: as `texts_from_file`, or there are no candidates.
     """
+    if Format.of(path) not in (Format.txt, Format.jsonl, None):
+        log.warning(AS_TEXT, path, "ranked")
     candidates, blank = [], []
     for number, line in _lines(path):
         if line.strip():

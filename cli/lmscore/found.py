@@ -9,7 +9,8 @@ from typing import TypeVar, overload
 
 from .engine import Readout
 from .records import Alternative, Token, Tokens
-from .tokenization import Pieces, Tokenizer
+from .tokenization import Pieces
+from .vocabulary import Vocabulary
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class Found:
         """Take out what was read behind the text: what `among` said there, and at how much it was looked back from
         there, if in a window of its own.
         """
+        # A window that scores but this was made for it: `planning.with_behind` else adds it to one that scores a token.
         looks_back = self.windows.pop()[1] if self.windows[-1][0] == 1 else None
         for column in (self.logprobs, self.ranks, self.entropies, self.tops):
             del column[-1:]
@@ -64,8 +66,8 @@ class Found:
 class LazyTokens(Tokens):
     """A text's tokens, made from what is known of them; those of a text that is not long are kept once all are made."""
 
-    def __init__(self, pieces: Pieces, found: Found, tokenizer: Tokenizer) -> None:
-        self._pieces, self._found, self._tokenizer = pieces, found, tokenizer
+    def __init__(self, pieces: Pieces, found: Found, vocabulary: Vocabulary) -> None:
+        self._pieces, self._found, self._vocabulary = pieces, found, vocabulary
         self._unscored = len(pieces) - len(found.logprobs)
 
     @property
@@ -104,16 +106,16 @@ class LazyTokens(Tokens):
             rank=_at(found.ranks, place),
             entropy=_at(found.entropies, place),
             straddles=piece.straddles,
-            top=None if top is None else _alternatives(self._tokenizer, top),
+            top=None if top is None else _alternatives(self._vocabulary, top),
             spelling=piece.spelling,
             special=piece.special,
         )
 
 
-def _alternatives(tokenizer: Tokenizer, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
+def _alternatives(vocabulary: Vocabulary, likely: Sequence[tuple[int, float]]) -> tuple[Alternative, ...]:
     """The likeliest tokens; one that the model rules out (a logit of -inf) is none of them."""
     return tuple(
-        Alternative(id, tokenizer.spelling(id), tokenizer.bytes_of(id), logprob)
+        Alternative(id, vocabulary.spelling(id), vocabulary.bytes_of(id), logprob)
         for id, logprob in likely
         if math.isfinite(logprob)
     )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .formats import Format
@@ -19,26 +18,29 @@ def of_arguments(texts: Iterable[str], reader: str = "--file reads it") -> Itera
             yield f"{text} is scored as a text, though a file has that name; {reader}"
 
 
-def of_seam(text: Text, remedy: str) -> str | None:
-    """A line if a text looks as if it wanted one space between its context and itself, and has none, or two.
+def no_space(texts: Iterable[Text], remedy: str) -> str | None:
+    """A line if one of some texts looks as if a space were missing between its context and itself.
 
     Args:
-        remedy: what to do where there is none.
+        remedy: what to do then.
     """
-    context, own = text.context or "", text.text
-    if _wants_space(context, own):
-        glued = context.split()[-1] + own.split()[0]
-        return f'{text.origin}: no space stands between the context and this ("{glued}"); {remedy}'
-    before, after = context.rstrip(" "), own.lstrip(" ")
-    spaces = len(context) - len(before) + len(own) - len(after)
-    if spaces == 2 and after and before and not before[-1].isspace():
-        return f"{text.origin}: two spaces stand between the context and this; leave one out, if one is meant"
+    for text in texts:
+        context, own = text.context or "", text.text
+        if _wants_space(context, own):
+            glued = context.split()[-1] + own.split()[0]
+            return f'{text.origin}: no space stands between the context and this ("{glued}"); {remedy}'
     return None
 
 
-def of_seams(texts: Iterable[Text], remedy: str) -> str | None:
-    """The same, of the first of several that has one."""
-    return next(filter(None, map(partial(of_seam, remedy=remedy), texts)), None)
+def two_spaces(texts: Iterable[Text]) -> str | None:
+    """A line if between one of some texts and its context there are two."""
+    for text in texts:
+        context, own = text.context or "", text.text
+        before, after = context.rstrip(" "), own.lstrip(" ")
+        spaces = len(context) - len(before) + len(own) - len(after)
+        if spaces == 2 and after and before and not before[-1].isspace():
+            return f"{text.origin}: two spaces stand between the context and this; leave one out, if one is meant"
+    return None
 
 
 def of_pair(texts: Sequence[Text]) -> str | None:
@@ -85,8 +87,7 @@ def of_dataset(first: "Asked", form: Format | None, roles: "Roles", text: str | 
             f'"{columns[0]}", in the first line, is the name of the only column; '
             "if it is a text, score all lines with --input-format txt"
         )
-    if slip := of_seams(first.texts, "--join ' ' puts one there"):
-        yield slip
+    yield from filter(None, (no_space(first.texts, "--join ' ' puts one there"), two_spaces(first.texts)))
 
 
 def _wants_space(context: str, candidate: str) -> bool:

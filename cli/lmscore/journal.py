@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from . import locks
 from .errors import LmscoreError
+from .sinks import explained
 
 KEPT = "what is done is kept, and the same command goes on from there"
 
@@ -51,7 +52,7 @@ class Journal:
         self.state = state
         self._streams: dict[str, BinaryIO] = {}
         for name, part in parts.items():
-            with explained(part):
+            with explained(part, KEPT):
                 stream = part.open("r+b" if part.exists() else "w+b")
                 stream.truncate(state.lengths.get(name, 0))
                 stream.seek(0, os.SEEK_END)
@@ -59,13 +60,13 @@ class Journal:
 
     def write(self, name: str, data: bytes) -> None:
         """Add to a part; it is sure once it is committed."""
-        with explained(self._parts[name]):
+        with explained(self._parts[name], KEPT):
             self._streams[name].write(data)
 
     def commit(self, records: int, kept: Any, done: bool = False) -> None:
         """Bring what was written to the disk, then say so in the journal."""
         for name, stream in self._streams.items():
-            with explained(self._parts[name]):
+            with explained(self._parts[name], KEPT):
                 stream.flush()
                 os.fsync(stream.fileno())
         lengths = {name: stream.tell() for name, stream in self._streams.items()}
@@ -74,7 +75,7 @@ class Journal:
 
     def finish(self) -> None:
         """All is in its place: the journal goes."""
-        with explained(self._path):
+        with explained(self._path, KEPT):
             settle(self._path.parent)
             self._path.unlink(missing_ok=True)
 
@@ -108,7 +109,7 @@ def opened(
             if state is None and not restart and (strange := [part for part in parts.values() if part.exists()]):
                 raise LmscoreError(f"{strange[0]} is there, and no journal says what it is; move it, or give --restart")
             state = State()
-            with explained(out):
+            with explained(out, KEPT):
                 path.unlink(missing_ok=True)  # before the parts: it would vouch for what is written into them now
                 settle(out.parent)
                 for part in parts.values():
@@ -198,7 +199,7 @@ def _difference(name: str, before: Any, now: Any) -> str:
 def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
     held = {"version": VERSION, "pins": pins, "records": state.records, "lengths": dict(state.lengths)}
     fresh = path.with_name(f"{path.name}.new")
-    with explained(path):
+    with explained(path, KEPT):
         try:
             with fresh.open("w", encoding="utf-8") as stream:
                 json.dump({**held, "kept": state.kept, "done": state.done}, stream)
@@ -215,12 +216,3 @@ def _locked(out: Path) -> contextlib.AbstractContextManager[None]:
         raise LmscoreError(f"another lmscore is writing {out}; wait for it, or choose another place with -o")
 
     return locks.held(lock_of(out), busy, "choose another place with -o")
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """A failure to write, as one line; what is sure stays, and the same command goes on from there."""
-    try:
-        yield
-    except OSError as err:
-        raise LmscoreError(f"cannot write {path}: {err.strerror or err}; {KEPT}") from err

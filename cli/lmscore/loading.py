@@ -17,7 +17,7 @@ import torch
 from . import catalogue, decoder, download, weights
 from .accelerator import attention_of_any_shape
 from .conversion import quiet_transformers, read_gguf
-from .engine import Network, memory_errors
+from .engine import Network, memory_errors, out_of_memory
 from .errors import LmscoreError
 from .planning import Window
 from .tokenization import Tokenizer
@@ -128,8 +128,9 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         stored = weights.stored(path)
         mapped = dict(weights.by_layer(stored))
-    with memory_errors():
+    with _translated("cannot move the model to its device"):  # Apple's knows no float64
         placed = {name: tensor.to(device, dtype) for name, tensor in mapped.items()}
+    with memory_errors():
         as_stored = placed[decoder.EMBEDDINGS] is mapped[decoder.EMBEDDINGS]
         network = decoder.Decoder(config, placed, table=stored[decoder.EMBEDDINGS] if as_stored else None)
     bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
@@ -159,7 +160,7 @@ def find(choice: Choice, report: download.Report = download.silent) -> Located:
         raise LmscoreError(
             f"there is no model at {choice.name}; give a folder, a .gguf file, a hub id or a catalogue name"
         )
-    return _from_hub(choice)
+    return _from_hub(choice, report)
 
 
 def _is_there(path: Path) -> bool:
@@ -179,7 +180,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _from_hub(choice: Choice) -> Located:
+def _from_hub(choice: Choice, report: download.Report) -> Located:
     import huggingface_hub as hub
     from huggingface_hub import errors
 
@@ -187,9 +188,10 @@ def _from_hub(choice: Choice) -> Located:
     known = ", ".join(catalogue.CATALOGUE)
     wanted = [*READ, *["*.py"] * choice.trust_remote_code]
     try:
-        folder = hub.snapshot_download(
-            choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]
-        )
+        with _hub_bars(shown=report is not download.silent):
+            folder = hub.snapshot_download(
+                choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]
+            )
     except errors.GatedRepoError as err:
         raise LmscoreError(
             f"{what} is gated: accept its terms on its hub page, then run `hf auth login` or set HF_TOKEN"
@@ -208,21 +210,39 @@ def _from_hub(choice: Choice) -> Located:
             f"{what} is not on this disk and the hub cannot be reached (offline?); the catalogue ({known}), a local "
             "folder or a .gguf file need no hub"
         ) from err
-    except (errors.HfHubHTTPError, OSError) as err:
+    except Exception as err:  # its answers, the connection's failures, the disk's: of many kinds
         raise LmscoreError(f"cannot fetch {what} from the hub: {_first_line(err)}") from err
     return Located(Path(folder), Path(folder).name)
+
+
+@contextlib.contextmanager
+def _hub_bars(shown: bool) -> Iterator[None]:
+    """The hub library's own bars, which alone know how far it is; else not a word from it."""
+    from huggingface_hub import utils
+
+    talk: Any = utils
+    were, verbosity = not talk.are_progress_bars_disabled(), talk.logging.get_verbosity()
+    if not shown:
+        talk.disable_progress_bars()
+        talk.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        if were and not shown:
+            talk.enable_progress_bars()
+        talk.logging.set_verbosity(verbosity)
 
 
 def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    weights = _check_weights(choice.name, folder)
+    parameters = _check_weights(choice.name, folder)
     with _translated(f"{choice.name}: cannot read its configuration"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=choice.trust_remote_code, local_files_only=True)
     _check_causal(choice.name, config)
     own = getattr(config.get_text_config(), "dtype", None)
     dtype = _dtype(choice.dtype, None if device.type == "cpu" else own)
-    _check_memory(choice.name, weights * dtype.itemsize, device)
+    _check_memory(choice.name, parameters * dtype.itemsize, device)
     with _translated(f"{choice.name}: cannot load its weights"):
         model: Any
         info: Any
@@ -362,15 +382,13 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except LmscoreError:
         raise
-    except (MemoryError, torch.OutOfMemoryError) as err:
-        raise LmscoreError(f"{what}: out of memory; a smaller model or --dtype bfloat16 needs less") from err
     except Exception as err:  # transformers and tokenizers raise every kind here, bare Exception included
         said = str(err)
         if "trust_remote_code" in said:
             raise LmscoreError(
                 f"{what}: it brings Python code of its own; read that code, then add --trust-remote-code to run it"
             ) from err
-        if "allocate memory" in said:
+        if out_of_memory(err):
             raise LmscoreError(f"{what}: out of memory; a smaller model or --dtype bfloat16 needs less") from err
         raise LmscoreError(f"{what}: {_first_line(err)}") from err
 

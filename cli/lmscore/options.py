@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Optional
 import typer
 
 from .catalogue import DEFAULT_MODEL
-from .formats import Format as TableFormat
+from .formats import Format as FileFormat
 from .formats import compression
 from .records import Boundary, Measure, OnError, Rows
 from .views.units import Unit
@@ -19,7 +19,6 @@ __all__ = [
     "Device",
     "Format",
     "InputFormat",
-    "TableFormat",
     "Unit",
     "View",
 ]
@@ -38,7 +37,7 @@ class Format(str, Enum):
     @property
     def separator(self) -> str:
         """What stands between the fields of a row."""
-        return TableFormat(self.value).separator
+        return FileFormat(self.value).separator
 
     @classmethod
     def of(cls, chosen: Optional["Format"], json: bool, output: str | None) -> "Format":
@@ -50,8 +49,8 @@ class Format(str, Enum):
         if chosen is not None and json and chosen is not cls.json:
             raise typer.BadParameter(f"--json and --format {chosen.value} contradict each other")
         path = output or ""
-        named, packed = TableFormat.of(path), compression(path)
-        if named is TableFormat.parquet or packed:
+        named, packed = FileFormat.of(path), compression(path)
+        if named is FileFormat.parquet or packed:
             kind = "compressed files" if packed else "Parquet, which lmscore batch does"
             raise typer.BadParameter(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")
         if chosen is not None or json:
@@ -61,7 +60,7 @@ class Format(str, Enum):
             raise typer.BadParameter(f"-o {output}: this writes no pages and pictures; --html and --svg do, beside it")
         if suffix == ".json":
             return cls.json
-        by_name = {TableFormat.jsonl: cls.json, TableFormat.csv: cls.csv, TableFormat.tsv: cls.tsv}
+        by_name = {FileFormat.jsonl: cls.json, FileFormat.csv: cls.csv, FileFormat.tsv: cls.tsv}
         return cls.table if named is None else by_name.get(named, cls.table)
 
     def allow(self, **asked: object) -> None:
@@ -155,11 +154,11 @@ InputsArg = Annotated[
     list[str],
     typer.Argument(metavar="IN", help="Files of records: .txt .jsonl .csv .tsv .parquet, also .gz .zst; - is stdin."),
 ]
-TableOpt = Annotated[
+RecordsOutOpt = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT", help=".jsonl, .csv, .tsv or .parquet: its name decides.")
 ]
-TableFormatOpt = Annotated[
-    TableFormat | None,
+RecordsFormatOpt = Annotated[
+    FileFormat | None,
     typer.Option("--input-format", metavar="KIND", help="txt, jsonl, csv, tsv, parquet; by IN's name if not given."),
 ]
 LimitOpt = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N records.")]
@@ -214,6 +213,24 @@ PrefixOpt = Annotated[
         "--prefix",
         metavar="TEXT",
         help="Stands before the names of added columns.",
+        show_default=False,
+        rich_help_panel="Columns",
+    ),
+]
+RankColumnOpt = Annotated[
+    bool, typer.Option("--rank", help="With --tokens or --rows token: each token's rank.", **_COLUMN_FLAG)
+]
+EntropyColumnOpt = Annotated[
+    bool,
+    typer.Option("--entropy", help="With them: how open the model was at each place (entropy).", **_COLUMN_FLAG),
+]
+TopColumnOpt = Annotated[
+    int,
+    typer.Option(
+        "--top",
+        metavar="K",
+        min=0,
+        help="With --tokens: the K likeliest tokens at each place.",
         show_default=False,
         rich_help_panel="Columns",
     ),
@@ -284,12 +301,21 @@ ParseSpecialOpt = Annotated[
 ]
 BoundaryOpt = Annotated[
     Boundary,
-    typer.Option("--boundary", metavar="HOW", help="Tokenize context and text joint or separate.", **_TEXT),
+    typer.Option(
+        "--boundary",
+        metavar="HOW",
+        help="joint: context and text as one string, which tokens may span; separate: cut between.",
+        **_TEXT,
+    ),
 ]
 StrideOpt = Annotated[
     int | None,
     typer.Option(
-        "--stride", metavar="N", min=1, help="A long text's window moves on N tokens; half of it if not given.", **_TEXT
+        "--stride",
+        metavar="N",
+        min=1,
+        help="A long text's window moves on N tokens; half a window if not given.",
+        **_TEXT,
     ),
 ]
 
@@ -323,7 +349,7 @@ WordCorrectionOpt = Annotated[
     typer.Option(
         "--word-correction",
         metavar="on|off",
-        help="Whether a word's probability includes that it is over, which the next token shows.",
+        help="on: a word's probability includes that it ends there, as the next token shows.",
         **_TEXT,
     ),
 ]
@@ -390,7 +416,8 @@ ComparedViewOpt = Annotated[
     ),
 ]
 OutOpt = Annotated[
-    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write a whole file, or none.", **_OUT)
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout: a whole file, or none.", **_OUT),
 ]
 ColorOpt = Annotated[
     Color,

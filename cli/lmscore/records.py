@@ -298,8 +298,8 @@ class Score:
 
     Attributes:
         text, context: as they were given.
-        tokens: the text's tokens in order; a context's tokens are not among them. None may lack a log-probability
-            behind one that has one.
+        tokens: the text's tokens in order; a context's tokens are not among them. Those without a
+            log-probability, if any, come first.
         windows: how many overlapping windows the model read the text in.
         min_context: the fewest tokens that stood before any token whose window did not reach back
             to the beginning; None where nothing was cut off.
@@ -399,7 +399,7 @@ class Candidate:
         margin: distance to the best, in the measure the ranking is by; 0 in the first place, tied or not; None where
             the candidate has no such measure.
         share: exp(total) / Σ exp(total) over the candidates.
-        tied: too close to a neighbour for the arithmetic to tell them apart.
+        tied: shares its place with another, which the arithmetic cannot tell from it.
     """
 
     place: int

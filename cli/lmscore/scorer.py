@@ -21,7 +21,8 @@ from .download import Report, silent
 from .errors import LmscoreError, RecordError
 from .found import Found, LazyTokens
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Words
-from .tokenization import StartSymbol, Tokenized, Tokenizer, decide_start
+from .tokenization import Tokenized, Tokenizer
+from .vocabulary import StartSymbol, decide_start
 
 log = logging.getLogger(__name__)
 
@@ -353,7 +354,7 @@ class Scorer:
     def _assemble(self, prepared: _Prepared, found: Found, reading: Reading) -> Score:
         text, pieces = prepared.text, prepared.tokenized.pieces
         ending, end_context = found.take_ending() if self._corrects(reading) else (None, None)
-        tokens = LazyTokens(pieces, found, self._tokenizer)
+        tokens = LazyTokens(pieces, found, self._tokenizer.vocabulary)
         if not all(map(math.isfinite, found.logprobs)):
             wrong = next(token for token in tokens if token.logprob is not None and not math.isfinite(token.logprob))
             raise RecordError(
@@ -375,7 +376,7 @@ class Scorer:
 
         Where tokens say that a word ends, nothing is left open; where none holds a blank, nothing tells.
         """
-        return reading.words == "corrected" and self._tokenizer.marks in ("beginning", "blanks")
+        return reading.words == "corrected" and self._tokenizer.vocabulary.marks in ("beginning", "blanks")
 
     def _words(
         self,
@@ -390,17 +391,17 @@ class Scorer:
         if ending is not None:
             unscored = [None] * (len(tokens) - len(found.among))
             context = prepared.tokenized.context
-            within = bool(context) and not self._tokenizer.closes(context[-1])
+            within = bool(context) and not self._tokenizer.vocabulary.closes(context[-1])
             masses = [*unscored, *found.among, ending]
             openings = words.Openings(masses, within)
         items = tuple(words.words(prepared.text.text, tokens, openings))
-        is_open = openings is not None and not self._tokenizer.closes(tokens[-1].id)
-        return Words(items, openings is not None, self._tokenizer.marks, end_context if is_open else None)
+        is_open = openings is not None and not self._tokenizer.vocabulary.closes(tokens[-1].id)
+        return Words(items, openings is not None, self._tokenizer.vocabulary.marks, end_context if is_open else None)
 
     @cached_property
     def _openers(self) -> frozenset[int]:
         """Those tokens that begin a word, of the ones that the model knows."""
-        return frozenset(id for id in self._tokenizer.openers if id < self._network.vocabulary)
+        return frozenset(id for id in self._tokenizer.vocabulary.openers if id < self._network.vocabulary)
 
 
 def _likened(source: Iterable[_Prepared]) -> Iterator[tuple[_Prepared, int, int]]:
@@ -479,7 +480,7 @@ def open_scorer(
     choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
     network, tokenizer, located = loading.load(choice, report)
     entry = catalogue.same_model(model)
-    start = decide_start(tokenizer, bos, entry.bos_id if entry else None)
+    start = decide_start(tokenizer.vocabulary, bos, entry.bos_id if entry else None)
     if start.id is not None and start.id >= network.vocabulary:
         raise LmscoreError(
             f"start symbol {start.token} (id {start.id}) is beyond the {network.vocabulary} that the model knows; "

@@ -4,6 +4,7 @@ Which format and where to is `options`' and `sinks`' business; what a record loo
 imported late: Rich's tables are not for who only asks for help.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -187,11 +188,12 @@ def summary_keeper(json: str | None, html: str | None, name: str, model: Provena
     def keep(done: "Progress") -> None:
         from .views import report, rows
 
+        gone = contextlib.suppress(sinks.ClosedPipe)  # whoever reads it; the work is done all the same
         if json is not None:
-            with sinks.output(json) as stream:
+            with gone, sinks.output(json) as stream:
                 _write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
         if html is not None:
-            with sinks.output(html) as stream:
+            with gone, sinks.output(html) as stream:
                 stream.write(report.of_corpus(done.corpus, name, model, by, terminal.command()))
 
     return keep

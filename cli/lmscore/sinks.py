@@ -51,7 +51,7 @@ class Sink:
         if self._stream is None:  # the shell's >&-
             raise LmscoreError(f"{self._name} is closed; name a file with -o")
         try:
-            with _explained(self._name):
+            with explained(self._name):
                 yield self._stream
         except (LmscoreError, ClosedPipe):
             self._abandon()
@@ -125,7 +125,7 @@ def place_of(path: str, read: Sequence[str] = ()) -> Path:
         raise LmscoreError(f"cannot write {path}: it is a folder; name a file")
     if any(_same(source, place) for source in read):
         raise LmscoreError(f"{path} is being read, and would be lost; choose another place")
-    with _explained(path), contextlib.suppress(FileNotFoundError):
+    with explained(path), contextlib.suppress(FileNotFoundError):
         place.stat()  # a name too long, links in a circle, a folder that may not be looked into
     if not os.path.isdir(place.parent):
         raise LmscoreError(f"cannot write {path}: there is no folder {place.parent}; make it first")
@@ -163,7 +163,7 @@ def _same(source: str, place: Path) -> bool:
 
 def _device(path: Path) -> Iterator[TextIO]:
     """/dev/null, a named pipe: written as it stands."""
-    with _explained(path):
+    with explained(path):
         stream = path.open("w")
     with stream:
         sink = Sink(stream, str(path))
@@ -179,25 +179,26 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
             part.unlink()
 
     with interrupt.undone(discard):
-        with _explained(path):
+        with explained(path):
             stream = part.open("x")
         with stream:
-            with _explained(path):
+            with explained(path):
                 keep_mode(path, part)
             sink = Sink(stream, str(path))
             yield cast(TextIO, sink)
             sink.flush()
-            with _explained(path):
+            with explained(path):
                 os.fsync(stream.fileno())
-        with _explained(path):
+        with explained(path):
             part.replace(path)
 
 
 @contextlib.contextmanager
-def _explained(name: str | Path) -> Iterator[None]:
+def explained(name: str | Path, advice: str = "choose another place") -> Iterator[None]:
+    """A failure to write, as one line that ends in advice; a reader that has gone is none."""
     try:
         yield
     except BrokenPipeError as err:
         raise ClosedPipe from err
     except OSError as err:
-        raise LmscoreError(f"cannot write {name}: {err.strerror or err}; choose another place") from err
+        raise LmscoreError(f"cannot write {name}: {err.strerror or err}; {advice}") from err

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, takewhile
 from typing import Any
 
+from .errors import RecordError
+
 
 def speller(decoder: Any) -> Callable[[str], bytes]:
     """How a vocabulary writes bytes, read off its decoder: byte-level, or sentencepiece with byte fallback; or parts of
@@ -88,3 +90,22 @@ def placed(text: str, spelled: Sequence[bytes], offsets: Sequence[tuple[int, int
             start, end = min(at, before[first]), max(at, before[last + merged])
         yield start, end
         at = end
+
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What no UTF-8 holds."""
+
+
+def check_unicode(text: str, origin: str) -> None:
+    """See that a text is one.
+
+    Raises:
+        RecordError: it holds what no UTF-8 does.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:  # what the shell or a "\ud800" in JSON could not decode
+        at = len(text[: err.start].encode("utf-8", "surrogatepass"))
+        raise RecordError(
+            f"{origin} is not valid UTF-8 at byte {at}; convert it first, with iconv for instance"
+        ) from err

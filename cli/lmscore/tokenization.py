@@ -1,37 +1,24 @@
-"""Text to tokens: ids, the bytes each holds, where a text begins after its context, the start symbol.
+"""Text to tokens: ids, the bytes each holds, where a text begins after its context.
 
 Knows the tokenizer and nothing of the network behind it. Offsets are byte offsets throughout.
 """
 
 import bisect
-import json
 import logging
 import operator
-import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain, islice
-from typing import Any, cast, overload
+from typing import Any, overload
 
-from tokenizers.models import Unigram
-
-from . import words
 from .errors import LmscoreError, RecordError
-from .records import Marks, Reading, Text
-from .spelling import placed, speller
+from .records import Reading, Text
+from .spelling import SURROGATE, check_unicode, placed
+from .vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StartSymbol:
-    """What stands before every text: an id and its string, or nothing, and who decided."""
-
-    id: int | None
-    token: str | None
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +42,15 @@ class Pieces(Sequence[Piece]):
     """A text's tokens. Each is made when it is looked at: a long text has millions."""
 
     def __init__(
-        self, cut: "_Cut", data: bytes, begin: int, tokenizer: "Tokenizer", end_symbol: Piece | None = None
+        self, cut: "_Cut", data: bytes, begin: int, vocabulary: Vocabulary, end_symbol: Piece | None = None
     ) -> None:
         """Take the tokens that hold these spans of `data`, their offsets counted from `begin`."""
-        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
         self._first = cut.starts[0] if cut.starts else 0
         self._starts, self._ends, self._data, self._begin = cut.starts, cut.ends, data[self._first :], begin
         self._end_symbol = end_symbol
         self._spelled: dict[bytes, tuple[str, bytes]] = {}  # each string once
-        one: dict[int, int] = {}  # number for all its likes
+        one: dict[int, int] = {}  # object for all equal ids: a long text has millions
         self.ids = (*map(one.setdefault, cut.ids, cut.ids), *([] if end_symbol is None else [end_symbol.id]))
 
     def __len__(self) -> int:
@@ -83,7 +70,7 @@ class Pieces(Sequence[Piece]):
         own = self._data[start - self._first : end - self._first]
         token, own = self._spelled.setdefault(own, (own.decode("utf-8", "backslashreplace"), own))
         id = self.ids[at]
-        spelling, special = self._tokenizer.spelling(id), id in self._tokenizer.symbols
+        spelling, special = self._vocabulary.spelling(id), id in self._vocabulary.symbols
         return Piece(id, token or spelling, own, start - self._begin, end - self._begin, spelling, special)
 
 
@@ -156,9 +143,7 @@ class Tokenizer:
         backend.no_truncation()  # a tokenizer.json may ask for either: one loses text, the other invents some
         backend.no_padding()
         self._backend = backend
-        self._bytes: dict[int, bytes] = {}
-        self.bos = bos
-        self.eos = eos
+        self.vocabulary = Vocabulary(backend, bos, eos)
 
     def tokenize(self, text: Text, reading: Reading) -> Tokenized:
         """Cut a text, after its context, into tokens.
@@ -195,8 +180,8 @@ class Tokenizer:
             pairs = [(text, stems.get(text.context) or _Stem(end=text.context or "")) for text in bunch]
             cuts = self._cuts((stem.end + text.text for text, stem in pairs), reading)
             for text, stem in pairs:
-                _check_unicode(text.context or "", f"the context of {text.origin}")
-                _check_unicode(text.text, text.origin)
+                check_unicode(text.context or "", f"the context of {text.origin}")
+                check_unicode(text.text, text.origin)
                 self._warn_of_symbols(text, text.context == before, reading)
                 before = text.context
                 yield text, self._joined(text, stem, next(cuts), reading)
@@ -207,10 +192,10 @@ class Tokenizer:
             stem = _Stem(end=text.context or "")
             (cut,) = self._cuts([stem.end + text.text], reading)
         end, body = stem.end.encode(), text.text.encode()
-        # A token of no bytes at all (the space that some put before a text, or behind a symbol) is what follows it's.
+        # A token of no bytes (the space that some put before a text, or behind a symbol) belongs to what follows it.
         text_start = min(bisect.bisect(cut.ends, len(end)), bisect.bisect_left(cut.starts, len(end)))
         end_symbol = self._end_symbol(len(body)) if reading.eos else None
-        pieces = Pieces(cut[text_start:], end + body, len(end), self, end_symbol)
+        pieces = Pieces(cut[text_start:], end + body, len(end), self.vocabulary, end_symbol)
         if not pieces:
             hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
             raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
@@ -219,7 +204,7 @@ class Tokenizer:
     def _stems(self, contexts: Sequence[str | None], reading: Reading) -> dict[str | None, _Stem]:
         """What is known of those contexts that are worth to be cut by themselves."""
         apart = reading.boundary == "separate"
-        valid = [context for context in dict.fromkeys(contexts) if context and not _SURROGATE.search(context)]
+        valid = [context for context in dict.fromkeys(contexts) if context and not SURROGATE.search(context)]
         worth = [context for context in valid if apart or len(context) > SHORT_CONTEXT]
         wholes = list(self._cuts(worth, reading))
         if apart:
@@ -241,35 +226,10 @@ class Tokenizer:
     def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut]:
         """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn."""
         for portion in _portions(strings):
-            short = [text for text in dict.fromkeys(portion) if len(text) <= STRETCH and not _SURROGATE.search(text)]
+            short = [text for text in dict.fromkeys(portion) if len(text) <= STRETCH and not SURROGATE.search(text)]
             cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
             for string in portion:
                 yield cuts.get(string) or self._cut(string, reading.parse_special)
-
-    def spelling(self, id: int) -> str:
-        """A token's text: what its bytes spell, bytes that are no whole character as ``\\xf0``."""
-        return self.bytes_of(id).decode("utf-8", "backslashreplace")
-
-    def named(self, wanted: str) -> tuple[int, str]:
-        """The id and string of a token named by the user: an id, a vocabulary entry, or a text that is one token.
-
-        Raises:
-            LmscoreError: there is no such token.
-        """
-        _check_unicode(wanted, "--bos")
-        if wanted.isascii() and wanted.isdigit():
-            if len(wanted) > 9 or self._backend.id_to_token(int(wanted)) is None:
-                raise LmscoreError(f"start symbol {wanted:.12}: the vocabulary has no such id; choose another --bos")
-            return int(wanted), self.spelling(int(wanted))
-        id = self._backend.token_to_id(wanted)
-        if id is None:
-            ids = self._backend.encode(wanted, add_special_tokens=False).ids
-            id = ids[0] if len(ids) == 1 else None
-        if id is None:
-            raise LmscoreError(
-                f"start symbol {wanted!r} is not a token of this model; give --bos a token, an id or none"
-            )
-        return id, self.spelling(id)
 
     def _cut(self, text: str, parse_special: bool) -> _Cut:
         """The tokens of a long string, stretch by stretch, lest the tokenizer needs a gigabyte for it.
@@ -297,7 +257,7 @@ class Tokenizer:
 
     def _is_exact(self, cut: _Cut) -> bool:
         """Whether tokens stand one behind the other, each (but for a first one's space) as long as what it spells."""
-        lengths = map(len, self._spelled(cut.ids[1:]))
+        lengths = map(len, self.vocabulary.spelled(cut.ids[1:]))
         return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == [*lengths]
 
     def _encoded(self, texts: Sequence[str], parse_special: bool) -> list[_Cut]:
@@ -311,12 +271,13 @@ class Tokenizer:
     def _is_literal(self) -> bool:
         """Whether tokens spell what they are cut from, as a rule."""
         probe = "A few words, none rare."
-        return b"".join(self._spelled(self._backend.encode(probe, add_special_tokens=False).ids)) == probe.encode()
+        ids = self._backend.encode(probe, add_special_tokens=False).ids
+        return b"".join(self.vocabulary.spelled(ids)) == probe.encode()
 
     def _placed(self, text: str, encoding: Any) -> _Cut:
         """The tokens of a string, and where they stand in it."""
         ids = array("q", encoding.ids)
-        spelled = self._spelled(ids)
+        spelled = self.vocabulary.spelled(ids)
         if b"".join(spelled) == text.encode():
             ends = array("q", accumulate(map(len, spelled)))
             return _Cut(ids, (array("q", [0]) + ends)[:-1], ends)
@@ -325,98 +286,21 @@ class Tokenizer:
         spans = array("q", chain.from_iterable(placed(text, spelled, encoding.offsets)))
         return _Cut(ids, spans[::2], spans[1::2])
 
-    def _spelled(self, ids: Sequence[int]) -> list[bytes]:
-        known = list(map(self._bytes.get, ids))
-        return list(map(self.bytes_of, ids)) if None in known else cast(list[bytes], known)
-
-    @cached_property
-    def symbols(self) -> frozenset[int]:
-        """Tokens that stand for no text. (The one for what is unknown does, and may stand anywhere in a word.)"""
-        symbols = {id for id, token in self._added.items() if token.special and id != self._unknown}
-        return frozenset(symbols | {id for id in (self.bos, self.eos) if id is not None})
-
-    @cached_property
-    def _unknown(self) -> int | None:
-        model = self._backend.model
-        if isinstance(model, Unigram):  # which keeps it to itself
-            unknown: int | None = json.loads(model.__getstate__())["unk_id"]
-            return unknown
-        name = getattr(model, "unk_token", None)
-        return None if name is None else self._backend.token_to_id(name)
-
-    @cached_property
-    def openers(self) -> frozenset[int]:
-        """The tokens that begin a word: those that begin with a blank, and symbols, which end what stands before."""
-        return frozenset(id for id in self._vocabulary if words.opens(self.spelling(id), id in self.symbols))
-
-    def closes(self, id: int) -> bool:
-        """Whether no word goes on after a token."""
-        return words.closes(self.spelling(id), id in self.symbols)
-
-    @cached_property
-    def marks(self) -> Marks:
-        """What this vocabulary's tokens tell of words."""
-        return words.marks(self.spelling(id) for id in self._vocabulary if id not in self._added)
-
-    @cached_property
-    def _vocabulary(self) -> list[int]:
-        return list(self._backend.get_vocab(with_added_tokens=True).values())
-
-    def bytes_of(self, id: int) -> bytes:
-        """The bytes that a token spells, whatever its neighbours."""
-        known = self._bytes.get(id)
-        if known is None:
-            token = self._backend.id_to_token(id) or ""
-            stands_for_text = id not in self._added or id == self._unknown
-            known = self._bytes[id] = self._spell(token) if stands_for_text else token.encode()
-        return known
-
-    @cached_property
-    def _added(self) -> dict[int, Any]:
-        return dict(self._backend.get_added_tokens_decoder())
-
-    @cached_property
-    def _spell(self) -> Callable[[str], bytes]:
-        return speller(self._backend.decoder)
-
-    @cached_property
-    def _symbol_names(self) -> re.Pattern[str] | None:
-        """Matches the strings that would be special symbols, were a text not data."""
-        names = sorted({token.content for token in self._added.values() if token.special}, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, names))) if names else None
-
     def _warn_of_symbols(self, text: Text, again: bool, reading: Reading) -> None:
         """Say what a text looks like and is not, and its context, unless that stood before the last text, too."""
-        if reading.parse_special or self._symbol_names is None:
+        if reading.parse_special or self.vocabulary.symbol_names is None:
             return
         passages = [(text.origin, text.text), (f"the context of {text.origin}", "" if again else text.context or "")]
         for origin, passage in passages:
-            if found := self._symbol_names.search(passage):
+            if found := self.vocabulary.symbol_names.search(passage):
                 warning = "%s contains %s, which is read as ordinary text; --parse-special makes it the symbol"
                 log.warning(warning, origin, found.group())
 
     def _end_symbol(self, at: int) -> Piece:
-        if self.eos is None:
+        if (id := self.vocabulary.eos) is None:
             raise LmscoreError("this model's tokenizer has no end symbol to score; leave out --eos")
-        spelling = self.spelling(self.eos)
-        return Piece(self.eos, spelling, b"", at, at, spelling, special=True)
-
-
-def decide_start(tokenizer: Tokenizer, wanted: str | None, catalogued: int | None) -> StartSymbol:
-    """The start symbol, decided once: by the user, the catalogue, the tokenizer's BOS, its EOS, or none.
-
-    Raises:
-        LmscoreError: the user named a token that the model does not have.
-    """
-    if wanted == "none":
-        return StartSymbol(None, None, "--bos none")
-    if wanted is not None:
-        return StartSymbol(*tokenizer.named(wanted), "--bos")
-    choices = ((catalogued, "catalogue"), (tokenizer.bos, "tokenizer bos"), (tokenizer.eos, "tokenizer eos"))
-    for id, source in choices:
-        if id is not None:
-            return StartSymbol(id, tokenizer.spelling(id), source)
-    return StartSymbol(None, None, "none")
+        spelling = self.vocabulary.spelling(id)
+        return Piece(id, spelling, b"", at, at, spelling, special=True)
 
 
 STRETCH = 1 << 16
@@ -494,17 +378,3 @@ def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
         if run == 2 * AGREEING and len(own) - last > AGREEING:
             return first + last + 1 - AGREEING, j + 1 - AGREEING
     return None
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What no UTF-8 holds."""
-
-
-def _check_unicode(text: str, origin: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as err:  # what the shell or a "\ud800" in JSON could not decode
-        at = len(text[: err.start].encode("utf-8", "surrogatepass"))
-        raise RecordError(
-            f"{origin} is not valid UTF-8 at byte {at}; convert it first, with iconv for instance"
-        ) from err

@@ -24,11 +24,12 @@ def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
 
 def _word_table(words: Words, page: Page) -> Table:
     table = bare_table(page)
-    fit = fitting(columns.words(words, page.unit), page.width - len(page.weakest) - 1)
+    arrow = page.weakest if page.narrow else f"{page.weakest} word"  # its weakest token may stand in another
+    fit = fitting(columns.words(words, page.unit), page.width - len(arrow) - 1)
     rows = add_columns(table, fit)
     table.add_column("", no_wrap=True)
     weakest = words.weakest
     for word, cells in zip(words.items, rows, strict=True):
-        mark = Line(page.weakest if word is weakest else "", "bold")
+        mark = Line(arrow if word is weakest else "", "bold")
         table.add_row(*cells, mark, style=colour(word.logprob))
     return table

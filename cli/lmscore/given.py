@@ -1,0 +1,123 @@
+"""What the commands read: texts and groups of candidates, from the command line, from files or from standard input.
+
+Says on stderr what looks like a slip in them. Knows no model.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import TypeVar
+
+import typer
+
+from . import files, hints
+from . import options as opt
+from .formats import Format
+from .records import Text
+
+log = logging.getLogger(__name__)
+Record = TypeVar("Record")
+
+
+def texts(texts: list[str], paths: list[str], whole: bool, context: str | None) -> Iterator[Text]:
+    """The texts to score, from the one place that names them: the command line, files, or standard input.
+
+    Raises:
+        typer.BadParameter: two places are named, or none.
+    """
+    if texts and paths:
+        raise typer.BadParameter("TEXT and --file exclude each other; give one of them")
+    if files.STDIN in texts:
+        if len(texts) > 1:
+            raise typer.BadParameter("- stands for standard input and takes no other TEXT beside it")
+        texts, paths = [], [files.STDIN]
+    if not texts and not paths:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise typer.BadParameter('nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE')
+        paths = [files.STDIN]
+    if not paths:
+        if whole:
+            raise typer.BadParameter("--whole is for --file and standard input; a TEXT is whole as it stands")
+        for hint in hints.of_arguments(texts):
+            log.warning("%s", hint)
+        return files.texts_from_arguments(texts, context)
+    if paths.count(files.STDIN) > 1:
+        raise typer.BadParameter("- stands for standard input, which can be read only once")
+    for path in paths:  # one that is not there is said before the others are scored
+        files.check_text(path)
+    read = files.whole_text if whole else files.texts_from_file
+    return chain.from_iterable(read(path, context) for path in paths)
+
+
+def compared(texts: list[str], models: Sequence[str], context: str | None) -> Iterator[Text]:
+    """The two texts to compare under one model, or the one to compare under two.
+
+    Raises:
+        typer.BadParameter: there are more or fewer.
+    """
+    if (len(texts), len(models)) not in ((2, 1), (1, 2)):
+        raise typer.BadParameter(
+            f"{len(texts)} text{'s' * (len(texts) != 1)} and {len(models)} model{'s' * (len(models) != 1)}: "
+            "give two texts, or one and --model twice"
+        )
+    if texts.count(files.STDIN) > 1:
+        raise typer.BadParameter("- stands for standard input, which can be one of the texts, not both")
+    for slip in hints.of_arguments(texts, "- and < read it"):
+        log.warning("%s", slip)
+    given = [
+        next(files.whole_text(text, context))
+        if text == files.STDIN
+        else Text(text, context, f"text {index + 1}", index)
+        for index, text in enumerate(texts)
+    ]
+    if hint := hints.of_pair(given):
+        log.warning("%s", hint)
+    yield from given
+
+
+def groups(file: str, form: opt.InputFormat | None, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
+    """The groups of candidates in a file.
+
+    Raises:
+        typer.BadParameter: a context for groups that bring their own, or something to join to none.
+    """
+    by_name = "jsonl" if Format.of(file) is Format.jsonl else "lines"
+    lines = (form or by_name) == "lines"
+    if lines and join and not context:
+        raise typer.BadParameter("--join needs a context; give --context too")
+    if not lines and context is not None:
+        raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')
+    files.check_text(file)
+    return files.groups_from_lines(file, context, join) if lines else files.groups_from_jsonl(file, join)
+
+
+def begun(records: Iterator[Record]) -> Iterator[Record]:
+    """Read the first record now, so that bad input is refused before a model is loaded."""
+    return chain([next(records)], records)
+
+
+def spaced(texts: Iterable[Text]) -> Iterator[Text]:
+    """Say where a space seems to be missing after a context, or one too many."""
+    for (text,) in _seen(((text,) for text in texts), "put one into either, if it is meant"):
+        yield text
+
+
+def hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
+    """Say what looks like a slip in each group."""
+    for group in _seen(groups, "--join ' ' puts one before each"):
+        for hint in hints.of_group(group):
+            log.warning("%s", hint)
+        yield group
+
+
+def _seen(groups: Iterable[tuple[Text, ...]], remedy: str) -> Iterator[tuple[Text, ...]]:
+    """Say once where a space is missing, and once where there are two: mostly all texts are alike."""
+    unsaid: list[Callable[[Iterable[Text]], str | None]] = [partial(hints.no_space, remedy=remedy), hints.two_spaces]
+    for group in groups:
+        for hint in unsaid[:]:
+            if line := hint(group):
+                log.warning("%s", line)
+                unsaid.remove(hint)
+        yield group
