@@ -266,6 +266,12 @@ def test_wrong_usage_is_one_line_and_2(cli: Cli, words: list[str]) -> None:
     assert ended.err.rstrip().endswith("--help")
 
 
+@pytest.mark.parametrize("words", [["score", "a", "-m"], ["rank", "c.txt", "--by"], ["batch", "a.jsonl", "-o"]])
+def test_an_option_without_its_value_names_its_command(cli: Cli, words: list[str]) -> None:
+    ended = cli(*words)
+    assert (ended.code, ended.err.endswith(f"; see lmscore {words[0]} --help\n")) == (2, True)
+
+
 def test_an_unknown_model_is_one_line(cli: Cli) -> None:
     assert cli("score", "a", "--model", "no such model").error == (
         "no model 'no such model': not in the catalogue (smollm2), not a folder, not a hub id"

@@ -801,7 +801,7 @@ def test_not_all_is_read_for_a_column_that_is_nowhere(
     monkeypatch.setattr(batch, "LOOKED_AT", 3)
     source = jsonl(tmp_path / "in.jsonl", [{"txt": "a"}, {"txt": "b"}, {"txt": "c"}, {"text": "d"}])
     words = ("batch", source, "-o", tmp_path / "o.jsonl", "--text-column", "text", "--on-error", "skip")
-    assert 'line 3: there is no column "text"; the columns are txt' in cli(*words).error
+    assert 'line 1: there is no column "text"; the columns are txt' in cli(*words).error
     monkeypatch.setattr(batch, "LOOKED_AT", 4)
     assert (cli(*words).code, len(read(tmp_path / "o.jsonl"))) == (1, 1)
 
@@ -863,6 +863,31 @@ def test_a_column_that_a_later_record_lacks_is_said_once(cli: Cli, tmp_path: Pat
     assert (ended.code, ended.err.count("has no column"), said in ended.err) == (0, 1, True)
 
 
+def test_no_number_in_a_map_is_null(cli: Cli, tmp_path: Path) -> None:
+    pairs = pa.array([[("a", float("nan"))]], pa.map_(pa.string(), pa.float64()))
+    pq.write_table(pa.table({"text": ["The cat"], "m": pairs}), tmp_path / "in.parquet")
+    out = tmp_path / "out.jsonl"
+    assert cli("batch", tmp_path / "in.parquet", "-o", out, "--text-column", "text", "-q").code == 0
+    assert '"m": [["a", null]]' in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prefix", "x\udcff"], "--prefix is not valid UTF-8; convert it first"),
+        (["--join", "x\udcff", "--context-column", "c"], "--join is not valid UTF-8; convert it first"),
+    ],
+)
+def test_options_that_are_no_unicode(cli: Cli, lines: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    ended = cli("batch", lines, "-o", tmp_path / "o.jsonl", *words)
+    assert (ended.code, said in ended.err) == (2, True)
+
+
+def test_standard_input_is_read_once(cli: Cli, tmp_path: Path) -> None:
+    said = cli("batch", "-", "-", "-o", tmp_path / "o.jsonl", "--input-format", "txt", stdin=b"a\n").error
+    assert said == "- stands for standard input, which can be read only once"
+
+
 def test_a_shard_says_what_its_own_records_lack(cli: Cli, tmp_path: Path) -> None:
     source = jsonl(tmp_path / "in.jsonl", [{"text": "a b", "id": 0}, *[{"text": "a b"}] * 3])
     words = ("batch", source, "-o", tmp_path / "o.jsonl", "--id-column", "id")
@@ -889,7 +914,8 @@ def test_an_output_stays_as_private_as_it_was(
     out = tmp_path / f"out.{form}"
     out.touch(mode=0o600)
     halfway(cli, lines, out, monkeypatch)
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("out.*.part")} == {0o600}
+    beside = [*tmp_path.glob("out.*.part"), *tmp_path.glob("out.*.journal")]
+    assert (len(beside), {path.stat().st_mode & 0o777 for path in beside}) == (3, {0o600})
     assert cli("batch", lines, "-o", out, "-q").code == 0
     assert (out.stat().st_mode & 0o777, out.stat().st_size > 0) == (0o600, True)
 
@@ -1030,11 +1056,14 @@ def test_another_model_in_the_same_folder(
     model, out = tmp_path / "model", tmp_path / "out.jsonl"
     shutil.copytree(folder_of("llama"), model)
     (model / "vocab.txt").write_text("one")
+    (model / "log.txt").write_text("one")
     halfway(cli, lines, out, monkeypatch, "-m", str(model))
     shutil.copytree(folder_of("wide"), model, dirs_exist_ok=True)
     (model / "vocab.txt").write_text("two")
+    (model / "log.txt").write_text("two")
     said = cli("batch", lines, "-o", out, "-q", "-m", model).error
     assert "model file model.safetensors has changed" in said and "model file vocab.txt has changed" in said
+    assert "log.txt" not in said
 
 
 def test_a_model_s_folder_may_hold_links_that_lead_nowhere_and_folders(
@@ -1129,6 +1158,11 @@ def test_other_records_on_standard_input_are_not_taken_for_those_that_were_done(
         {"lengths": {"out": None}},
         {"lengths": {"out": 1, "other": 1}},
         {"kept": {"corpus": {"no": 1}, "seconds": 1.0}},
+        {"kept": None},
+        {"kept": []},
+        {"pins": None},
+        {"pins": []},
+        {"done": "x"},
         {"version": 0},
     ],
 )

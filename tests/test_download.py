@@ -140,6 +140,15 @@ def test_a_damaged_copy_says_how_it_is_mended(
     assert cli("score", "a", "-m", "tiny").error.startswith(said[:60])
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
+def test_a_copy_that_is_something_else_is_damaged(
+    index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LMSCORE_CACHE", str(index.cache))
+    (download.fetch(index.entry) / name).write_text("{}")
+    assert cli("score", "a", "-m", "tiny").error.startswith("tiny: its copy in the cache is damaged; remove it with")
+
+
 def test_a_device_that_does_not_know_the_dtype_is_one_line(
     index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

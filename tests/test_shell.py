@@ -87,7 +87,7 @@ def test_a_full_disk_behind_stdout_is_one_line(llama: Path, words: str) -> None:
 @pytest.mark.parametrize("words", ["--help", "models", "score hi", "rank - <<< hi"])
 def test_a_closed_stdout_is_one_line_before_any_work(llama: Path, words: str) -> None:
     ended = shell(f"lmscore {words} >&-", llama, env={"LMSCORE_MODEL": "never opened"})
-    assert (ended.returncode, ended.stderr) == (1, "error: standard output is closed; name a file with -o\n")
+    assert (ended.returncode, ended.stderr) == (1, "error: standard output is closed; open it: > FILE\n")
 
 
 @posix

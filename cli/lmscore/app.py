@@ -54,7 +54,8 @@ def run() -> int:
     except UsageError as err:
         if said := err.format_message():  # nothing where the help has been shown instead
             said = said.removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
-            terminal.say("error", f"{said}; see {err.ctx.command_path if err.ctx else 'lmscore'} --help")
+            command = " ".join(["lmscore", *filter(str.isidentifier, sys.argv[1:2])])  # where its parser does not say
+            terminal.say("error", f"{said}; see {err.ctx.command_path if err.ctx else command} --help")
         return 2
     except sinks.ClosedPipe:
         return 0
@@ -181,6 +182,7 @@ def rank(
         opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted, view=view or "table"
     )
     usage.check(style, view=view, svg=svg)
+    usage.check_pmi(by, bos)
     reading = Reading(eos, parse_special, boundary, stride)
     reading = show.told_in_full(reading) if html else reading
     terminal.listen(quiet, verbose)
@@ -334,7 +336,7 @@ def batch(
             if summary is None or not sinks.is_stdout(summary):
                 show.summary(done, scorer.provenance, by, stream)
     if not quiet:
-        bad = f"; {done.corpus.bad:,} bad ones are in {todo.places.errors}" if done.corpus.bad else ""
+        bad = f"; {done.corpus.bad:,} bad, kept in {todo.places.errors}" if done.corpus.bad else ""
         terminal.say("done", f"{done.sentence}{bad}")
     if done.corpus.bad and on_error == "skip":
         raise typer.Exit(1)

@@ -371,13 +371,15 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             f"{out}: a list of {lists[0]} does not fit into {form.value.upper()}; write .jsonl or .parquet, "
             f"or --rows {lists[0].removesuffix('s')}"
         )
+    if source.paths.count(STDIN) > 1:
+        raise LmscoreError("- stands for standard input, which can be read only once")
     places = Places.of(out, summaries, source.paths)
     tables.check(source.paths, source.form)
     if source.shard is not None and any(map(is_stream, source.paths)):
         raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
     position = Position()
     rows = tables.rows(source.paths, source.form, position)
-    seen, readable = list[Row](), list[Row]()
+    seen, readable, whole = list[Row](), list[Row](), False
     for row in rows:
         seen.append(row)
         if row.fault is None:
@@ -387,7 +389,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             break
     if not seen:
         raise LmscoreError(f"{', '.join(map(name_of, source.paths))}: there are no records in it")
-    first = seen[-1] if seen[-1].fault is None else (readable or seen)[0]  # tells the columns
+    first = seen[-1] if whole else (readable or seen)[0]  # tells the columns
     if first.fault is not None:
         mend = MEND if job.on_error == "stop" else "no record can be read"
         raise LmscoreError(f"{first.where}: {first.fault}; {mend}")

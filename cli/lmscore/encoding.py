@@ -292,4 +292,4 @@ def _finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: _finite(held) for name, held in value.items()}
-    return [_finite(held) for held in value] if isinstance(value, list) else value
+    return [_finite(held) for held in value] if isinstance(value, list | tuple) else value  # a map has pairs

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from . import locks
 from .errors import LmscoreError
-from .sinks import explained
+from .sinks import explained, keep_mode
 
 KEPT = "what is done is kept, and the same command goes on from there"
 
@@ -169,6 +169,10 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         state = State(held["records"], held["lengths"], held["kept"], held["done"])
+        if not (isinstance(held["pins"], dict) and isinstance(state.done, bool)):
+            raise ValueError("a journal of something else")
+        if state.records and not isinstance(state.kept, dict):
+            raise ValueError("nothing of what was found")
         version, before = held["version"], held["pins"]
         if not all(isinstance(number, int) and number >= 0 for number in (state.records, *state.lengths.values())):
             raise ValueError("a count that is none")
@@ -202,6 +206,7 @@ def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
     with explained(path, KEPT):
         try:
             with fresh.open("w", encoding="utf-8") as stream:
+                keep_mode(path.with_suffix(""), fresh)  # as private as the output: it names records
                 json.dump({**held, "kept": state.kept, "done": state.done}, stream)
                 stream.flush()
                 os.fsync(stream.fileno())

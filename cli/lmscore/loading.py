@@ -24,8 +24,8 @@ from .tokenization import Tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-READ = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
-"""What a model's folder holds of it: weights, their description, the tokenizer; code that it brings stands in .py."""
+MADE_OF = ("*.safetensors", "*.json", "*.model", "vocab.txt", "merges.txt", "*.jinja", "*.py")
+"""What tells of a model in its folder: weights, their description, the tokenizer, code; a log is none of it."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 # Endings of classes that predict the next token; an encoder or a classifier loads without complaint otherwise.
 CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -56,7 +56,7 @@ class Located:
             return []
         if self.path.is_file():
             return [self.path]
-        return sorted(path for kind in (*READ, "*.py") for path in self.path.glob(kind) if path.is_file())
+        return sorted(path for kind in MADE_OF for path in self.path.glob(kind) if path.is_file())
 
 
 def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, Located]:
@@ -130,10 +130,10 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
         mapped = dict(weights.by_layer(stored))
     with _translated("cannot move the model to its device"):  # Apple's knows no float64
         placed = {name: tensor.to(device, dtype) for name, tensor in mapped.items()}
-    with memory_errors():
+    with _translated(damaged), memory_errors():
         as_stored = placed[decoder.EMBEDDINGS] is mapped[decoder.EMBEDDINGS]
         network = decoder.Decoder(config, placed, table=stored[decoder.EMBEDDINGS] if as_stored else None)
-    bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
+        bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 
 
@@ -186,7 +186,7 @@ def _from_hub(choice: Choice, report: download.Report) -> Located:
 
     what = f"{choice.name}@{choice.revision}" if choice.revision else choice.name
     known = ", ".join(catalogue.CATALOGUE)
-    wanted = [*READ, *["*.py"] * choice.trust_remote_code]
+    wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
     try:
         with _hub_bars(shown=report is not download.silent):
             folder = hub.snapshot_download(
@@ -395,4 +395,5 @@ def _translated(what: str) -> Iterator[None]:
 
 def _first_line(err: BaseException) -> str:
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(err).__name__
+    told = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return told.rstrip(".") or type(err).__name__

@@ -49,7 +49,7 @@ class Sink:
     @contextlib.contextmanager
     def _watched(self) -> Iterator[TextIO]:
         if self._stream is None:  # the shell's >&-
-            raise LmscoreError(f"{self._name} is closed; name a file with -o")
+            raise LmscoreError(f"{self._name} is closed; open it: > FILE")
         try:
             with explained(self._name):
                 yield self._stream

@@ -52,6 +52,16 @@ def check(style: "Style", words: bool = False, html: str | None = None, **asked:
         raise typer.BadParameter(f"--{extras[0]} tells of each token; leave out --no-tokens")
 
 
+def check_pmi(by: Measure, bos: str | None) -> None:
+    """See that pmi has what it compares with.
+
+    Raises:
+        typer.BadParameter: there is to be no start symbol.
+    """
+    if by == "pmi" and bos == "none":
+        raise typer.BadParameter("--by pmi compares a context with a bare start symbol; choose one with --bos")
+
+
 def roles(
     text: str | None, candidates: str | None, pair: tuple[str | None, str | None], join: str, **others: str | None
 ) -> "Roles":
@@ -107,6 +117,9 @@ def job(
     """
     from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
+    for option, given in (("--prefix", prefix), ("--join", roles.join)):
+        if any("\ud800" <= char <= "\udfff" for char in given):  # what the shell could not decode
+            raise typer.BadParameter(f"{option} is not valid UTF-8; convert it first, with iconv for instance")
     _check_job(roles, reading.extras.names, by, bos, tokens, words, rows)
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
     answered = roles.gold is not None or roles.first_is_gold
@@ -145,8 +158,7 @@ def _check_job(
         raise typer.BadParameter(f"--rows {rows} has a row for each; leave out {'--tokens' if tokens else '--words'}")
     if by != "sum" and not roles.candidates:
         raise typer.BadParameter("--by chooses among candidates; give --candidates-column or --good-column too")
-    if by == "pmi" and bos == "none":
-        raise typer.BadParameter("--by pmi compares a context with a bare start symbol; choose one with --bos")
+    check_pmi(by, bos)
     if (by == "pmi" or roles.join) and roles.context is None:
         raise typer.BadParameter(
             f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too"
