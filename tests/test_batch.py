@@ -458,6 +458,7 @@ def test_a_column_with_no_name_is_not_there(cli: Cli, lines: Path, tmp_path: Pat
     assert 'there is no column ""' in said
 
 
+@pytest.mark.slow
 def test_shards_joined_are_the_whole(cli: Cli, lines: Path, tmp_path: Path) -> None:
     assert cli("batch", lines, "-o", tmp_path / "whole.jsonl", "-q").code == 0
     parts = b""
@@ -717,6 +718,7 @@ SCHEMA = pa.schema([(name, type) for name, (type, _) in TYPED.items()])
 TABLES = st.lists(st.fixed_dictionaries({name: values for name, (_, values) in TYPED.items()}), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @ROUNDS
 @given(records=TABLES, group=st.integers(1, 5), batches=st.integers(1, 5))
 def test_any_parquet_survives(
@@ -730,6 +732,7 @@ def test_any_parquet_survives(
     assert carried_out(tmp_path / "in.parquet", tmp_path / "out.jsonl") == table.to_pylist()
 
 
+@pytest.mark.slow
 @ROUNDS
 @given(records=TABLES)
 def test_any_table_of_json_becomes_parquet(tmp_path: Path, records: list[dict[str, Any]]) -> None:

@@ -246,6 +246,7 @@ def test_nothing_in_a_text_acts(text: str) -> None:
     page(report.of_comparison(by_bytes(score, score), Unit.bits, text))
 
 
+@pytest.mark.slow
 @given(st.text(), st.text(), st.data())
 def test_nor_in_any_text(text: str, context: str, data: st.DataObject) -> None:
     size = len(text.encode("utf-8", "replace"))

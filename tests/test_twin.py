@@ -112,6 +112,7 @@ def test_tokens_that_straddle_the_boundary(scorer: Scorer, twin: Twin) -> None:
     agrees_each(scorer, twin, cuts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_documents_longer_than_a_kernel_takes_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
