@@ -178,6 +178,11 @@ class Killed(Exception):
     """Stands for a process that is no more."""
 
 
+def killed(*_: Any) -> None:
+    """Stands for what it did last."""
+    raise Killed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_a_run_that_was_killed_goes_on_to_the_same_end(
@@ -787,9 +792,6 @@ def test_a_stream_that_has_grown_does_not_pass_for_the_one_that_was_scored(
 ) -> None:
     out, words = tmp_path / "out.jsonl", ("--input-format", "jsonl", "-q")
 
-    def killed(*_: Any) -> None:
-        raise Killed
-
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Journal, "finish", killed)
         cli("batch", "-", "-o", out, *words, stdin=lines.read_bytes())
@@ -815,9 +817,6 @@ def test_a_restart_forgets_what_was_done(
     """A run that is killed after it was done, then begun anew and killed at once, must not pass for done."""
     out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
     assert cli("batch", lines, "-o", whole, "-q").code == 0
-
-    def killed(*_: Any) -> None:
-        raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Journal, "finish", killed)
@@ -971,9 +970,6 @@ def test_killed_while_a_parquet_is_gathered(
     for step in ("gather", "finish"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             owner = {"gather": Encoder, "finish": Journal}[step]
-
-            def killed(*_: Any) -> None:
-                raise Killed
 
             patch.setattr(owner, step, killed)
             cli("batch", lines, "-o", out, "-q")
@@ -1141,9 +1137,6 @@ def test_other_records_on_standard_input_are_not_taken_for_those_that_were_done(
     cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("batch", "-", "-q", "--input-format", "jsonl", "-o", tmp_path / "out.jsonl")
-
-    def killed(*_: Any) -> None:
-        raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Journal, "close", killed)

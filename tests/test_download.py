@@ -153,7 +153,6 @@ def test_a_device_that_does_not_know_the_dtype_is_one_line(
     index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LMSCORE_CACHE", str(index.cache))
-
     download.fetch(index.entry)
 
     def refuse(*_: object) -> None:

@@ -33,7 +33,7 @@ IMPORTS = {
     "catalogue": "errors",
     "hints": "formats records",
     "given": "files formats hints options records",
-    "usage": "job options records roles",
+    "usage": "job options records roles spelling",
     "formats": "errors",
     "files": "errors formats records",
     "sinks": "errors files interrupt",

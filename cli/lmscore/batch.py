@@ -19,7 +19,7 @@ from . import __version__, encoding, journal, sinks, tables
 from .corpus import Corpus
 from .encoding import Encoder
 from .errors import LmscoreError, RecordError
-from .files import STDIN, is_stream, name_of
+from .files import ONCE, STDIN, is_stream, name_of
 from .formats import Format, compression
 from .job import TOKENS, WORDS, Job, Outcome, filled
 from .places import Places
@@ -177,7 +177,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
         share = None if here is None or there is None else here + (there - here) * scored / total
         report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
 
-    rows, first = todo.rows, max(own.start, done)
+    rows, first = todo.rows, max(own.start, done)  # nothing is said of what others' records lack
     noticed = _noticed(islice(rows, max(own.stop - first, 0)), job.roles)
     left = (_asked(row, job, encoder) for row in chain(islice(rows, first - done), noticed, rows))
     for chunk in chunks(left, scorer.portion * BYTES_A_TOKEN):
@@ -372,7 +372,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             f"or --rows {lists[0].removesuffix('s')}"
         )
     if source.paths.count(STDIN) > 1:
-        raise LmscoreError("- stands for standard input, which can be read only once")
+        raise LmscoreError(ONCE)
     places = Places.of(out, summaries, source.paths)
     tables.check(source.paths, source.form)
     if source.shard is not None and any(map(is_stream, source.paths)):
@@ -384,7 +384,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
         seen.append(row)
         if row.fault is None:
             readable.append(row)
-        whole = row.fault is None and all(name in row.fields for name in job.roles.named)
+            whole = all(name in row.fields for name in job.roles.named)
         if whole or job.on_error == "stop" or len(readable) == LOOKED_AT:
             break
     if not seen:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 STDIN = "-"
 
+ONCE = f"{STDIN} stands for standard input, which can be read only once"
+
 AS_TEXT = "%s: each line is %s as it stands, as text; lmscore batch reads its columns"
 
 

@@ -44,7 +44,7 @@ def texts(texts: list[str], paths: list[str], whole: bool, context: str | None) 
             log.warning("%s", hint)
         return files.texts_from_arguments(texts, context)
     if paths.count(files.STDIN) > 1:
-        raise typer.BadParameter("- stands for standard input, which can be read only once")
+        raise typer.BadParameter(files.ONCE)
     for path in paths:  # one that is not there is said before the others are scored
         files.check_text(path)
     read = files.whole_text if whole else files.texts_from_file

@@ -188,7 +188,8 @@ def _from_hub(choice: Choice, report: download.Report) -> Located:
     known = ", ".join(catalogue.CATALOGUE)
     wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
     try:
-        with _hub_bars(shown=report is not download.silent):
+        # The hub's own bars alone know how far it is.
+        with _quiet_hub() if report is download.silent else contextlib.nullcontext():
             folder = hub.snapshot_download(
                 choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]
             )
@@ -216,21 +217,20 @@ def _from_hub(choice: Choice, report: download.Report) -> Located:
 
 
 @contextlib.contextmanager
-def _hub_bars(shown: bool) -> Iterator[None]:
-    """The hub library's own bars, which alone know how far it is; else not a word from it."""
+def _quiet_hub() -> Iterator[None]:
+    """Not a word from the hub's library, and no bars."""
     from huggingface_hub import utils
 
     talk: Any = utils
-    were, verbosity = not talk.are_progress_bars_disabled(), talk.logging.get_verbosity()
-    if not shown:
-        talk.disable_progress_bars()
-        talk.logging.set_verbosity_error()
+    bars, verbosity = not talk.are_progress_bars_disabled(), talk.logging.get_verbosity()
+    talk.disable_progress_bars()
+    talk.logging.set_verbosity_error()
     try:
         yield
     finally:
-        if were and not shown:
-            talk.enable_progress_bars()
         talk.logging.set_verbosity(verbosity)
+        if bars:
+            talk.enable_progress_bars()
 
 
 def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:

@@ -175,8 +175,8 @@ OnErrorOpt = Annotated[
     ),
 ]
 
-_COLUMN: dict[str, Any] = {"metavar": "NAME", "rich_help_panel": "Columns"}
-_COLUMN_FLAG: dict[str, Any] = {"metavar": "", "rich_help_panel": "Columns"}
+_COLUMNS: dict[str, Any] = {"rich_help_panel": "Columns"}
+_COLUMN: dict[str, Any] = {"metavar": "NAME", **_COLUMNS}
 TextColumnOpt = Annotated[
     str | None, typer.Option("--text-column", help="What to score: text, or the only string, if not given.", **_COLUMN)
 ]
@@ -205,7 +205,7 @@ GroupColumnOpt = Annotated[
 ]
 ColumnsOpt = Annotated[
     str | None,
-    typer.Option("--columns", metavar="A,B,…", help="Which scores to add.", rich_help_panel="Columns"),
+    typer.Option("--columns", metavar="A,B,…", help="Which scores to add.", **_COLUMNS),
 ]
 PrefixOpt = Annotated[
     str,
@@ -214,15 +214,15 @@ PrefixOpt = Annotated[
         metavar="TEXT",
         help="Stands before the names of added columns.",
         show_default=False,
-        rich_help_panel="Columns",
+        **_COLUMNS,
     ),
 ]
 RankColumnOpt = Annotated[
-    bool, typer.Option("--rank", help="With --tokens or --rows token: each token's rank.", **_COLUMN_FLAG)
+    bool, typer.Option("--rank", help="With --tokens or --rows token: each token's rank.", **_COLUMNS, **_FLAG)
 ]
 EntropyColumnOpt = Annotated[
     bool,
-    typer.Option("--entropy", help="With them: how open the model was at each place (entropy).", **_COLUMN_FLAG),
+    typer.Option("--entropy", help="With them: how open the model was at each place (entropy).", **_COLUMNS, **_FLAG),
 ]
 TopColumnOpt = Annotated[
     int,
@@ -232,12 +232,12 @@ TopColumnOpt = Annotated[
         min=0,
         help="With --tokens: the K likeliest tokens at each place.",
         show_default=False,
-        rich_help_panel="Columns",
+        **_COLUMNS,
     ),
 ]
 TokensOpt = Annotated[
     bool,
-    typer.Option("--tokens", help="Add each text's tokens, as a list (not in CSV).", **_COLUMN_FLAG),
+    typer.Option("--tokens", help="Add each text's tokens, as a list (not in CSV).", **_COLUMNS, **_FLAG),
 ]
 SummaryOpt = Annotated[str | None, typer.Option("--summary", metavar="FILE", help="Write the summary as JSON too.")]
 
@@ -342,7 +342,7 @@ WordsOpt = Annotated[
     bool, typer.Option("--words", help="Words as well as tokens; in CSV instead of them.", **_OUT, **_FLAG)
 ]
 NestedWordsOpt = Annotated[
-    bool, typer.Option("--words", help="Add each text's words, as a list (not in CSV).", **_COLUMN_FLAG)
+    bool, typer.Option("--words", help="Add each text's words, as a list (not in CSV).", **_COLUMNS, **_FLAG)
 ]
 WordCorrectionOpt = Annotated[
     Correction,
@@ -359,7 +359,7 @@ RowsOpt = Annotated[
         "--rows",
         metavar="WHAT",
         help="What a row is: record; or, for R and pandas, word or token, with its record's columns.",
-        rich_help_panel="Columns",
+        **_COLUMNS,
     ),
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="The same as --format json.", **_OUT, **_FLAG)]

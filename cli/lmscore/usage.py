@@ -10,6 +10,7 @@ import typer
 
 from . import options as opt
 from .records import Measure, OnError, Reading, Rows
+from .spelling import SURROGATE
 
 if TYPE_CHECKING:
     from .job import Job
@@ -118,7 +119,7 @@ def job(
     from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
     for option, given in (("--prefix", prefix), ("--join", roles.join)):
-        if any("\ud800" <= char <= "\udfff" for char in given):  # what the shell could not decode
+        if SURROGATE.search(given):  # what the shell could not decode
             raise typer.BadParameter(f"{option} is not valid UTF-8; convert it first, with iconv for instance")
     _check_job(roles, reading.extras.names, by, bos, tokens, words, rows)
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
