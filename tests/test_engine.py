@@ -344,9 +344,7 @@ def test_a_model_that_wants_more_than_a_text_is_refused_in_one_line(
         raise ValueError("Input language unknown.\nSet one.")
 
     monkeypatch.setattr(transformers.GPT2LMHeadModel, "forward", forward)
-    with pytest.raises(
-        LmscoreError, match=r"^this model cannot be run on a text alone: Input language unknown. Set one"
-    ):
+    with pytest.raises(LmscoreError, match=r"gpt2\d+ cannot be run on a text alone: Input language unknown$"):
         open_scorer(str(folder_of("gpt2")))
 
 

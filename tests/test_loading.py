@@ -70,7 +70,7 @@ def test_a_tokenizer_that_cannot_be_read(folder: Path) -> None:
 
 def test_a_configuration_that_cannot_be_read(folder: Path) -> None:
     (folder / "config.json").write_text("{")
-    assert "cannot read its" in refused(folder)
+    assert refused(folder).startswith(f"{folder}: cannot read its configuration: ")
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt"])
@@ -108,6 +108,30 @@ def test_a_missing_shard(folder: Path) -> None:
 def test_weights_that_lack_a_part_would_be_random(folder: Path) -> None:
     edit(folder / "config.json", num_hidden_layers=3)
     assert "its weights lack model.layers.2." in refused(folder)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_weights_without_a_place_are_told(folder: Path, layers: int, caplog: pytest.LogCaptureFixture) -> None:
+    edit(folder / "config.json", num_hidden_layers=layers)
+    assert open_scorer(str(folder)).score("a").num_tokens == 1
+    [said] = caplog.messages
+    assert said.startswith(f"{folder}: its weights hold model.layers.{layers}.input_layernorm.weight (")
+
+
+def test_weights_of_another_shape(folder: Path) -> None:
+    edit(folder / "config.json", vocab_size=641)
+    assert ": lm_head.weight is [640, 32] in its weights and [641, 32] by its config.json" in refused(folder)
+
+
+@pytest.mark.parametrize("kinds", [[5], "LlamaForCausalLM"])
+def test_a_configuration_that_names_no_classes(folder: Path, kinds: Any) -> None:
+    edit(folder / "config.json", architectures=kinds)
+    assert refused(folder).endswith(f"its config.json has {kinds!r} for architectures, which is no list of names")
+
+
+def test_a_model_with_rotary_positions_alone_has_no_limit(folder: Path) -> None:
+    edit(folder / "config.json", max_position_embeddings=0)
+    assert open_scorer(str(folder)).score("a " * 300).windows == 1
 
 
 @pytest.mark.parametrize(

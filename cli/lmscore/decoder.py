@@ -59,6 +59,7 @@ def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
         and (config.get("rope_parameters") or {}).get("rope_type") in ROTATIONS
         and (config.get("sliding_window") is None or config.get("use_sliding_window") is False)
         and config.get("quantization_config") is None
+        and min(config["num_hidden_layers"], config["max_position_embeddings"]) > 0
         and set(names) <= _known_names(config["num_hidden_layers"])
     )
 

@@ -5,9 +5,10 @@ The edge where other people's errors become one line each. Knows nothing of text
 
 import contextlib
 import json
+import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from .engine import Network, memory_errors, out_of_memory
 from .errors import LmscoreError
 from .planning import Window
 from .tokenization import Tokenizer
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -77,22 +80,24 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Net
         if located.path.suffix == ".gguf":
             model, tokenizer = _load_gguf(choice, located.path, device)
         else:
+            config = _load_configuration(choice, located.path)
             tokenizer = _load_tokenizer(choice, located.path)
-            model = _load_folder(choice, located.path, device)
+            model = _load_folder(choice, located.path, config, device)
         with memory_errors(), torch.inference_mode(), attention_of_any_shape():
-            network = _network(model)
+            network = _network(choice.name, model)
     return network, _read_tokenizer(choice.name, tokenizer), located
 
 
-def _network(model: Any) -> Network:
+def _network(name: str, model: Any) -> Network:
     """The fast decoder, if it fits a model and agrees with it on a probe; else the model as transformers runs it.
 
     Raises:
-        LmscoreError: the model is not causal.
+        LmscoreError: the model is not causal, or does not run on a text alone.
     """
     from .pretrained import Pretrained, close
 
-    pretrained = Pretrained(model)
+    with _translated(f"{name} cannot be run on a text alone"):
+        pretrained = Pretrained(model)
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
     state = model.state_dict()
     if not decoder.fits(config, state) or model.model.rotary_emb.attention_scaling != 1:
@@ -233,12 +238,19 @@ def _quiet_hub() -> Iterator[None]:
             talk.enable_progress_bars()
 
 
-def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM
+def _load_configuration(choice: Choice, folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    if not (folder / "config.json").is_file():
+        raise LmscoreError(f"{choice.name} has no config.json, so it is not a model in transformers' layout")
+    with _translated(f"{choice.name}: cannot read its configuration"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=choice.trust_remote_code, local_files_only=True)
+
+
+def _load_folder(choice: Choice, folder: Path, config: Any, device: torch.device) -> Any:
+    from transformers import AutoModelForCausalLM
 
     parameters = _check_weights(choice.name, folder)
-    with _translated(f"{choice.name}: cannot read its configuration"):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=choice.trust_remote_code, local_files_only=True)
     _check_causal(choice.name, config)
     own = getattr(config.get_text_config(), "dtype", None)
     dtype = _dtype(choice.dtype, None if device.type == "cpu" else own)
@@ -253,14 +265,34 @@ def _load_folder(choice: Choice, folder: Path, device: torch.device) -> Any:
             use_safetensors=True,
             trust_remote_code=choice.trust_remote_code,
             local_files_only=True,
+            ignore_mismatched_sizes=True,  # they are told, as those that are missing
             output_loading_info=True,
         )
-    if missing := sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"]):
+    _check_complete(choice.name, info)
+    return _placed(model, device)
+
+
+def _check_complete(name: str, told: Mapping[str, Collection[Any]]) -> None:
+    """See that the network is made of its weights, and of all of them.
+
+    Args:
+        told: what transformers says of them, by kind.
+    """
+    if missing := sorted(told["missing_keys"]):
         raise LmscoreError(
-            f"{choice.name}: its weights lack {missing[0]} (of {len(missing)} missing), so part of it would be random; "
+            f"{name}: its weights lack {missing[0]} (of {len(missing)} missing), so part of it would be random; "
             "not a whole causal language model"
         )
-    return _placed(model, device)
+    for key, *shapes in sorted(told["mismatched_keys"]):
+        stored, configured = map(list, shapes)
+        raise LmscoreError(
+            f"{name}: {key} is {stored} in its weights and {configured} by its config.json; get a whole copy of both"
+        )
+    if unused := sorted(told["unexpected_keys"]):
+        log.warning(
+            "%s: its weights hold %s (%d such in all), for which the network of its config.json has no place: left out",
+            *(name, unused[0], len(unused)),
+        )
 
 
 def _load_gguf(choice: Choice, path: Path, device: torch.device) -> tuple[Any, Any]:
@@ -277,8 +309,6 @@ def _load_gguf(choice: Choice, path: Path, device: torch.device) -> tuple[Any, A
 def _load_tokenizer(choice: Choice, folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    if not (folder / "config.json").is_file():
-        raise LmscoreError(f"{choice.name} has no config.json, so it is not a model in transformers' layout")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise LmscoreError(f"{choice.name} has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
     with _translated(f"{choice.name}: cannot read its tokenizer"):
@@ -325,6 +355,8 @@ def _check_weights(name: str, folder: Path) -> int:
 
 def _check_causal(name: str, config: Any) -> None:
     classes = config.architectures or []
+    if isinstance(classes, str) or not all(isinstance(kind, str) for kind in classes):
+        raise LmscoreError(f"{name}: its config.json has {classes!r} for architectures, which is no list of names")
     if getattr(config, "is_encoder_decoder", False) or (
         classes and not any(architecture.endswith(CAUSAL_CLASSES) for architecture in classes)
     ):

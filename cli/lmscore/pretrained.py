@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from .accelerator import most_rows, sent
-from .errors import LmscoreError, one_line
+from .errors import LmscoreError
 from .linear import FEWEST_ROWS
 from .planning import Batch, Window, batches
 
@@ -43,16 +43,14 @@ class Pretrained:
         """Check a model on a probe.
 
         Raises:
-            LmscoreError: the model looks ahead, so what it gives is no conditional probability; or wants more than ids.
+            LmscoreError: the model looks ahead, so what it gives is no conditional probability.
+            Exception: whatever the model raises, if it wants more than ids.
         """
         self._model = model
         self.device, self.dtype = model.device, model.dtype
         probe = torch.tensor([[0, 1, 1, 0, 0, 1], [0, 1, 1, 0, 0, 0]], device=model.device)
         with torch.inference_mode():
-            try:
-                logits = model(probe, use_cache=False).logits  # [2, 6, V]
-            except ValueError as err:
-                raise LmscoreError(f"this model cannot be run on a text alone: {one_line(err)}") from err
+            logits = model(probe, use_cache=False).logits  # [2, 6, V]
             if not close(logits[0, :-1], logits[1, :-1]):
                 raise LmscoreError("this is not a causal language model: a later token changes what it expects earlier")
             self._parts = _parts(model, probe, logits)
