@@ -324,6 +324,34 @@ def test_another_input_does_not_go_on(cli: Cli, lines: Path, tmp_path: Path, mon
     assert "in.jsonl has changed; --restart" in cli("batch", lines, "-o", out, "-q").error
 
 
+def test_a_copy_of_the_input_goes_on(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.jsonl"
+    halfway(cli, lines, out, monkeypatch)
+    os.utime(lines, (0, 0))
+    ended = cli("batch", lines, "-o", out, "-q")
+    assert (ended.code, ended.err, len(read(out))) == (0, "", 90)
+
+
+@pytest.mark.parametrize("until", ["commit", "finish"])
+def test_records_that_were_scored_are_seen_to_be_the_same(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str
+) -> None:
+    """Even where the file is as long, and begins and ends as it did."""
+    out = tmp_path / "out.jsonl"
+    monkeypatch.setattr(journal, "ENDS", 100)
+    if until == "commit":
+        halfway(cli, lines, out, monkeypatch)
+    else:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(Journal, "finish", killed)
+            cli("batch", lines, "-o", out, "-q")
+    told = lines.read_text()
+    lines.write_text(told.replace('"n": 20,', '"n": 21,', 1))
+    assert "records are not those that were scored before" in cli("batch", lines, "-o", out, "-q").error
+    lines.write_text(told)
+    assert cli("batch", lines, "-o", out, "-q").code == 0
+
+
 def test_two_runs_on_one_output(cli: Cli, lines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with journal.opened(out, {}, {"out": tmp_path / "out.jsonl.part"}, False, {}):

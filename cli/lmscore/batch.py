@@ -434,10 +434,9 @@ def _brought_to_its_end(todo: Plan, scorer: Scorer, work: journal.Journal, repor
         raise LmscoreError(f"{places.out} was made, and is gone; --restart makes it again")
     if not work.state.done:
         return run(todo, scorer, work, report)
-    if any(map(is_stream, todo.source.paths)):
-        _same(todo, work)
-        if next(todo.rows, None) is not None:
-            raise LmscoreError("there are more records than were scored before; --restart begins again")
+    _same(todo, work)
+    if work.state.records < todo.own.stop and next(todo.rows, None) is not None:
+        raise LmscoreError("there are more records than were scored before; --restart begins again")
     return _progress(work)
 
 
@@ -468,12 +467,15 @@ def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
         "lmscore": __version__,
         "arithmetic": scorer.arithmetic,
         "input": list(source.paths),
-        **{f"file {path}": journal.fingerprint(Path(path)) for path in files},
+        **{f"file {path}": journal.fingerprint(Path(path)) for path in files},  # records have digests of their own
         "input format": source.form,
         "limit": source.limit,
         "shard": source.shard,
         **{f"model {name}": value for name, value in asdict(scorer.provenance).items()},
-        **{f"model file {path.name}": journal.fingerprint(path) for path in scorer.files},
+        **{
+            f"model file {path.name}": {**journal.fingerprint(path), "mtime": path.stat().st_mtime_ns}
+            for path in scorer.files
+        },
         **{f"column {name}": value for name, value in asdict(job.roles).items()},
         **{f"reading {name}": value for name, value in asdict(job.reading).items()},
         "by": job.by,
