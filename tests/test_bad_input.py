@@ -241,6 +241,7 @@ USAGE = {
     "no-such-command": ["scores"],
     "no-file": ["rank"],
     "by": ["rank", "-", "--by", "luck"],
+    "pmi-without-start": ["rank", "-", "--by", "pmi", "--bos", "none"],
     "dtype": ["score", "a", "--dtype", "int3"],
     "device": ["score", "a", "--device", "abacus"],
     "top": ["score", "a", "--top", "-1"],

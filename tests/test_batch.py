@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ from lmscore.tables import Row
 
 from . import models
 from .cli import Cli, environment, process, shell
+from .test_views import acting
 
 TEXTS = [
     "An apple a day",
@@ -317,6 +319,29 @@ def test_another_run_does_not_go_on(
     assert cli("batch", lines, "-o", out, "-q", *words, "--restart").code == 0
 
 
+@pytest.mark.parametrize(
+    ("where", "name", "other", "said"),
+    [
+        (batch, "__version__", "0.0.0", 'is "0.0.0"; --restart'),
+        (torch, "get_num_threads", lambda: 7, ', is "torch '),
+    ],
+)
+def test_another_arithmetic_does_not_go_on(
+    cli: Cli,
+    lines: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: Any,
+    name: str,
+    other: Any,
+    said: str,
+) -> None:
+    out = tmp_path / "out.jsonl"
+    halfway(cli, lines, out, monkeypatch)
+    monkeypatch.setattr(where, name, other)
+    assert said in cli("batch", lines, "-o", out, "-q").error
+
+
 def test_another_input_does_not_go_on(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.jsonl"
     halfway(cli, lines, out, monkeypatch)
@@ -503,6 +528,8 @@ def test_shards_joined_are_the_whole(cli: Cli, lines: Path, tmp_path: Path) -> N
     assert parts == (tmp_path / "whole.jsonl").read_bytes()
     assert cli("batch", lines, "-o", tmp_path / "few.jsonl", "-q", "--limit", 5).code == 0
     assert [record["n"] for record in read(tmp_path / "few.jsonl")] == [0, 1, 2, 3, 4]
+    assert cli("batch", lines, "-o", tmp_path / "few.jsonl", "-q", "--shard", "2/3", "--limit", 2).code == 0
+    assert [record["n"] for record in read(tmp_path / "few.jsonl")] == [30, 31]
 
 
 def test_more_shards_than_records(cli: Cli, tmp_path: Path) -> None:
@@ -1213,6 +1240,32 @@ def test_typed_columns_in_csv(cli: Cli, tmp_path: Path) -> None:
     assert cli("batch", tmp_path / "in.parquet", "-o", tmp_path / "out.csv", "-q").code == 0
     (record,) = read(tmp_path / "out.csv")
     assert [record[name] for name in values] == ["a", "2024-01-01", "1.10", "ff", "nan", ""]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("jsonl", [None, None]), ("csv", ["nan", "-inf"]), ("parquet", None)])
+def test_what_is_no_json_in_a_line_does_not_come_back(cli: Cli, tmp_path: Path, kind: str, kept: Any) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "NaN", "a": NaN, "b": -Infinity, "c": 1.10}\n')
+    assert cli("batch", tmp_path / "in.jsonl", "-o", tmp_path / f"o.{kind}", "-q").code == 0
+    (record,) = read(tmp_path / f"o.{kind}")
+    assert record["text"] == "NaN"
+    if kept is None:
+        assert math.isnan(record["a"]) and record["b"] == -math.inf
+    else:
+        assert [record["a"], record["b"]] == kept
+
+
+def test_bytes_are_hexadecimal_digits(cli: Cli, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"], "raw": [b"\xff\x00"]}), tmp_path / "in.parquet")
+    assert cli("batch", tmp_path / "in.parquet", "-o", tmp_path / "o.jsonl", "-q").code == 0
+    assert read(tmp_path / "o.jsonl")[0]["raw"] == "ff00"
+
+
+def test_what_is_added_does_not_act_on_a_terminal(cli: Cli, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    source.write_text('{"text": "\\u202ea \\u009bb"}\n{"text": "\\u202e", "total_logprob": 1}\n')
+    assert cli("batch", source, "-o", out, "-q", "--words", "--on-error", "skip").code == 1
+    assert not acting(out.read_text() + (tmp_path / "o.jsonl.errors.jsonl").read_text())
+    assert "\u202ea" in read(out)[0]["words"][0]["word"]
 
 
 def test_a_first_record_without_the_column_is_a_bad_one_like_others(cli: Cli, tmp_path: Path) -> None:

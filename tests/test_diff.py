@@ -508,6 +508,8 @@ def test_a_table_says_all_there_is_to_say() -> None:
     assert "difference -4.0000 nats: the first is 54.6 times as probable." in said
     assert "-5.0000 of it where the words differ, +1.0000 at words that both have" in said
     assert "It is decided at #2 ␣are / ␣is -4.0000." in said
+    nothing_alike = by_words(spelled(("a", -1.0)), spelled(("b", -2.0)))
+    assert "words differ" not in printed(comparison_view(nothing_alike, Page()), 80)
 
 
 def test_a_tie_names_no_winner() -> None:

@@ -33,7 +33,7 @@ IMPORTS = {
     "catalogue": "errors",
     "hints": "formats records",
     "given": "files formats hints options records",
-    "usage": "job options records roles spelling",
+    "usage": "formats job options records roles",
     "formats": "errors",
     "files": "errors formats records",
     "sinks": "errors files interrupt",
@@ -52,7 +52,7 @@ IMPORTS = {
     "comparison": "alignment ranking records words",
     "spelling": "errors",
     "vocabulary": "errors records spelling words",
-    "tokenization": "errors records spelling vocabulary",
+    "tokenization": "errors formats records spelling vocabulary",
     "found": "engine records tokenization vocabulary",
     "accelerator": "",
     "engine": "accelerator errors planning",
@@ -66,7 +66,7 @@ IMPORTS = {
     ),
     "scorer": "catalogue download engine errors found loading planning ranking records tokenization vocabulary words",
     "show": (
-        "catalogue download options records sinks terminal views.diff views.explain views.heat views.remarks "
+        "catalogue download formats options records sinks terminal views.diff views.explain views.heat views.remarks "
         "views.report views.rows views.summary views.table views.words"
     ),
     "download": "catalogue conversion errors interrupt locks",

@@ -183,6 +183,14 @@ def test_candidates_after_different_contexts_are_no_group(scorer_of: Callable[[s
         scorer_of("llama").rank([Text(" sat", "The cat"), Text(" ran", "The dog")])
 
 
+def test_groups_that_contradict_themselves(scorer_of: Callable[[str], Scorer]) -> None:
+    llama = scorer_of("llama")
+    with pytest.raises(ValueError, match="have indices of their own"):
+        next(llama.rankings([[Text("a"), Text("b")]]))
+    with pytest.raises(ValueError, match="by is one of sum, mean, byte, pmi, not 'luck'"):
+        llama.rank(["a", "b"], by="luck")  # type: ignore[arg-type]
+
+
 def test_pmi_needs_a_context_and_says_so(scorer_of: Callable[[str], Scorer]) -> None:
     with pytest.raises(LmscoreError, match=r"candidate 1: .* there is no context; give one"):
         scorer_of("llama").rank(["a", "b"], by="pmi")

@@ -299,7 +299,7 @@ def test_verbose_says_how_long_how_fast_and_where(cli: Cli) -> None:
     loaded, scored = cli("score", "a b c", "-v").err.splitlines()
     assert loaded.startswith("info: loaded in ")
     assert "float32 on cpu, start symbol <s> (id 0, by tokenizer bos)" in loaded
-    assert scored.startswith("info: scored ")
+    assert scored.startswith("info: scored 3 tokens in ")
     assert scored.endswith(" tokens a second")
 
 

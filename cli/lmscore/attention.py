@@ -44,8 +44,8 @@ MOST_BESIDE = 65_536
 of documents would keep it waiting. On a CPU each attends by itself, and nothing is gathered."""
 
 FILLING = 1.5
-"""How many times their own keys blocks side by side may take once they are filled up, and how many times its rows a
-chain."""
+"""Blocks side by side may take this many times their own keys once they are filled up, a chain this many times its
+rows."""
 
 MASK_STEP = 8
 """A mask has a multiple of so many columns: else torch copies it, filled up, for CUDA kernels, in each layer again."""

@@ -20,7 +20,7 @@ from .corpus import Corpus
 from .encoding import Encoder
 from .errors import LmscoreError, RecordError
 from .files import ONCE, STDIN, is_stream, name_of
-from .formats import Format, compression
+from .formats import Format, compression, escaped
 from .job import TOKENS, WORDS, Job, Outcome, filled
 from .places import Places
 from .planning import more_together, num_shared
@@ -211,8 +211,8 @@ SURE_EVERY = 1.0
 
 
 def _noticed(rows: Iterable[Row], roles: Roles) -> Iterator[Row]:
-    """The same; of each column that a record lacks, and may, the first is said: some writers leave out nulls, and some
-    people misspell a name.
+    """Pass rows on, and say where a column that may be lacking first is: some writers leave out nulls, and some people
+    misspell a name.
     """
     wanted = {name for name in roles.beside if name is not None}
     for row in rows:
@@ -288,7 +288,7 @@ def _error(outcome: Outcome) -> bytes:
     row = outcome.asked.row
     record = row.line if row.fault is not None else row.fields
     said = encoding.as_json({"where": row.where, "reason": _placed(outcome), "record": record})
-    return f"{said}\n".encode("utf-8", "backslashreplace")
+    return f"{escaped(said)}\n".encode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Hits:
 
     Attributes:
         right: it stood first, alone.
-        tied: it shared the first place: neither right nor wrong.
+        tied: it shared the first place: a miss, and counted apart.
         of: how many were asked.
     """
 

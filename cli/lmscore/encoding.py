@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import LmscoreError, one_line
-from .formats import Format
+from .formats import Format, escaped
 from .tables import Row
 
 Kind = Literal["number", "count", "string", "flag", "byte"]
@@ -140,7 +140,7 @@ class Encoder:
     def _line(self, record: Filled) -> bytes:
         taken = record.row.fields  # a record that clashes keeps its own
         added = {column.name: record.values.get(column.name) for column in self._added if column.name not in taken}
-        ours = json.dumps(added, ensure_ascii=False, allow_nan=False)[1:-1]
+        ours = escaped(json.dumps(added, ensure_ascii=False, allow_nan=False)[1:-1])
         if record.row.fault is not None:
             theirs = ""
         elif record.row.line is not None:

@@ -6,7 +6,8 @@ Opens nothing. What it refuses in a line it does not place: where that stands, i
 import codecs
 import json
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +17,9 @@ from .errors import LmscoreError
 log = logging.getLogger(__name__)
 
 GZIP, ZSTANDARD = ".gz", ".zst"
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What no UTF-8 holds."""
 
 
 class Format(str, Enum):
@@ -78,14 +82,22 @@ def decoded(data: bytes) -> str:
         raise LmscoreError(f"not UTF-8 at its byte {err.start} (0x{data[err.start]:02x})") from err
 
 
-def parsed(line: str) -> dict[str, Any]:
+def parsed(line: str, odd: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """A JSON object.
+
+    Args:
+        odd: told of each NaN and infinity, by its name: JSON has none, though many write them.
 
     Raises:
         LmscoreError: it is none, or has a name twice; says not where it stands.
     """
+
+    def constant(name: str) -> float:
+        odd(name)
+        return float(name)
+
     try:
-        found = json.loads(line, object_pairs_hook=_distinct)
+        found = json.loads(line, object_pairs_hook=_distinct, parse_constant=constant)
     except json.JSONDecodeError as err:
         raise LmscoreError(f"not JSON ({err.msg} at column {err.colno})") from err
     except (RecursionError, ValueError) as err:  # nested beyond reason, or a number of thousands of digits
@@ -98,6 +110,16 @@ def parsed(line: str) -> dict[str, Any]:
         except UnicodeEncodeError as err:
             raise LmscoreError("half a surrogate pair, which is no character") from err
     return found
+
+
+def escaped(line: str) -> str:
+    """A line in which nothing acts on a terminal. To a JSON reader the escapes are the same."""
+    return ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+# What a terminal would act on or a reader take for the end of a line: controls but tabs and line ends, directions and
+# joiners, line and paragraph separators.
+ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -161,7 +161,9 @@ RecordsFormatOpt = Annotated[
     FileFormat | None,
     typer.Option("--input-format", metavar="KIND", help="txt, jsonl, csv, tsv, parquet; by IN's name if not given."),
 ]
-LimitOpt = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N records.")]
+LimitOpt = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N records; of a shard, its first N.")
+]
 ShardOpt = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the records, counted from 1.")
 ]

@@ -172,7 +172,7 @@ look back at than ids in two."""
 
 
 WORTH_GROWING = 2
-"""How many times what its windows share a tree may hold, if its budget is less."""
+"""A tree may outgrow its budget, up to this many times what its windows share."""
 
 
 def trees(planned: Sequence[Window], budget: int) -> Iterator[Tree]:

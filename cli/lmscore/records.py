@@ -15,7 +15,7 @@ from typing import Literal
 Boundary = Literal["joint", "separate"]
 Measure = Literal["sum", "mean", "byte", "pmi"]
 OnError = Literal["stop", "skip", "null"]
-"""What becomes of a dataset when a record cannot be scored: nothing more; the others; or it is kept, with no scores."""
+"""What becomes of a record that cannot be scored: the run stops there; it is left out; it is kept, with no scores."""
 Rows = Literal["record", "word", "token"]
 """What a row of a dataset's output is."""
 Marks = Literal["beginning", "end", "blanks", "none"]
@@ -59,8 +59,10 @@ class Extras:
 
 
 NOTHING_MORE = Extras()
+"""The log-probability alone."""
+
 EVERYTHING = Extras(rank=True, entropy=True, top=sys.maxsize)
-"""The log-probability alone; all that was read out."""
+"""All that was read out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Reading:
 
 
 Tick = Callable[[int, int], None]
-"""Told how many tokens are scored of those that are read together, and how many these are."""
+"""Told of the tokens that are read together: how many are scored so far, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import torch
 
@@ -195,11 +195,15 @@ class Scorer:
         """Rank each of a stream of groups, as `rank` does; small groups are read together.
 
         Args:
+            groups: texts that each say by their `index` where in their group they stood.
             soon, tick: as for `scores`.
 
         Raises:
             LmscoreError: as `rank`; the rankings before it have been given.
+            ValueError: there is no such measure, or two texts of a group stood in one place.
         """
+        if by not in get_args(Measure):
+            raise ValueError(f"by is one of {', '.join(get_args(Measure))}, not {by!r}")
         waiting = deque[Sequence[Text]]()
         scores = self.scores(self._candidates(groups, by, waiting), reading, soon, tick)
         while (first := next(scores, None)) is not None:
@@ -221,6 +225,8 @@ class Scorer:
         for group in groups:
             if not group:
                 raise LmscoreError("there are no candidates to rank; give at least one, one a line")
+            if len({text.index for text in group}) < len(group):
+                raise ValueError(f"{group[0].origin}: candidates of one group have indices of their own")
             if len({text.context for text in group}) > 1:
                 raise LmscoreError(
                     f"{group[0].origin}: candidates of one group must follow one context; make two groups"

@@ -6,7 +6,6 @@ imported late: Rich's tables are not for who only asks for help.
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +16,7 @@ from . import options as opt
 from . import sinks, terminal
 from .catalogue import Holding
 from .download import cache_root
+from .formats import escaped
 from .records import NOTHING_MORE, Extras, Measure, Provenance, Ranking, Reading, Score
 
 if TYPE_CHECKING:
@@ -230,25 +230,15 @@ def _write(
 def _write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
     """JSON Lines: one object a line, each written as it comes."""
     for item in objects:
-        stream.write(_escaped(json.dumps(item, ensure_ascii=False, allow_nan=False)) + "\n")
+        stream.write(escaped(json.dumps(item, ensure_ascii=False, allow_nan=False)) + "\n")
         stream.flush()
-
-
-def _escaped(line: str) -> str:
-    """A line in which nothing acts on a terminal. To a JSON reader the escapes are the same."""
-    return ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-
-
-# What a terminal would act on or a reader take for the end of a line: controls but tabs and line ends, directions and
-# joiners, line and paragraph separators.
-ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:
     """A header and a line for each row, as CSV or (with a tab) TSV: on a terminal escaped, else as texts stand."""
     import csv
 
-    told = _escaped if stream.isatty() else str
+    told = escaped if stream.isatty() else str
     writer: Any = None
     # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
     lines: Any = SimpleNamespace(write=lambda line: stream.write(told(line.removesuffix("\r\n")) + "\n"))

@@ -92,10 +92,6 @@ def placed(text: str, spelled: Sequence[bytes], offsets: Sequence[tuple[int, int
         at = end
 
 
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""What no UTF-8 holds."""
-
-
 def check_unicode(text: str, origin: str) -> None:
     """See that a text is one.
 

@@ -8,7 +8,6 @@ pyarrow is imported where Parquet or Zstandard asks for it.
 import contextlib
 import io
 import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,18 @@ from typing import Any, BinaryIO
 from . import files
 from .errors import LmscoreError, one_line
 from .files import STDIN, name_of, opened
-from .formats import GZIP, ZSTANDARD, Format, compression, decoded, first_repeated, parsed, unended, without_signature
+from .formats import (
+    GZIP,
+    SURROGATE,
+    ZSTANDARD,
+    Format,
+    compression,
+    decoded,
+    first_repeated,
+    parsed,
+    unended,
+    without_signature,
+)
 
 BATCH = 64
 """Rows of a Parquet file that are in memory together."""
@@ -33,7 +43,7 @@ class Row:
     Attributes:
         where: for messages: "words.csv, line 7".
         fields: its values by column.
-        line: the JSON object as it was written, where it was.
+        line: the JSON object as it was written, where it was, and was JSON.
         batch: the Arrow record batch that it is a row of, where there is one, and which row.
         fault: why it cannot be read; its fields are then empty, and `line` is what was there.
         share: how much of its file has been read, where its reader knows.
@@ -168,9 +178,10 @@ def _jsonl(stream: BinaryIO, name: str) -> Iterator[Row]:
     for number, data in _lines(stream, name):
         where = f"{name}, line {number}"
         try:
-            line = decoded(data).strip()
-            if line:
-                yield Row(where, parsed(line), line)
+            odd = list[str]()
+            if line := decoded(data).strip():
+                fields = parsed(line, odd.append)
+                yield Row(where, fields, None if odd else line)
         except LmscoreError as err:
             yield _unread(where, data, err)
 
@@ -231,10 +242,7 @@ def _unreadable(values: Sequence[str]) -> str | None:
     whole = "".join(values)
     if "\0" in whole:
         return "a NUL: a binary file or another encoding"
-    return None if whole.isascii() or not BROKEN.search(whole) else "not UTF-8"
-
-
-BROKEN = re.compile("[\ud800-\udfff]")
+    return None if whole.isascii() or not SURROGATE.search(whole) else "not UTF-8"
 
 
 def _printable(text: str) -> str:

@@ -14,8 +14,9 @@ from itertools import accumulate, chain, islice
 from typing import Any, overload
 
 from .errors import LmscoreError, RecordError
+from .formats import SURROGATE
 from .records import Reading, Text
-from .spelling import SURROGATE, check_unicode, placed
+from .spelling import check_unicode, placed
 from .vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from . import options as opt
+from .formats import SURROGATE
 from .records import Measure, OnError, Reading, Rows
-from .spelling import SURROGATE
 
 if TYPE_CHECKING:
     from .job import Job

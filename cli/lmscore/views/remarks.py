@@ -178,12 +178,13 @@ def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
         yield "Nothing can be compared: no place has a figure on both sides."
     else:
         yield f"difference {unit.signed(difference)} {unit.value}: {_winner(comparison)}"
-        if not comparison.of_models and comparison.at_same is not None and not all(p.same for p in comparison.places):
-            other = math.fsum((difference, -comparison.at_same))
+        alike = comparison.at_same
+        if alike is not None and not comparison.of_models and len({place.same for place in comparison.compared}) > 1:
+            other = math.fsum((difference, -alike))
             since = "" if other == difference else ", since other words stand before them"
             yield (
-                f"{unit.signed(other)} of it where the words differ, {unit.signed(comparison.at_same)} at words that "
-                f"both have{since}."
+                f"{unit.signed(other)} of it where the words differ, {unit.signed(alike)} at words that both "
+                f"have{since}."
             )
         if (place := comparison.decides) is not None:
             yield f"It is decided at {_named(place, unit)}."
