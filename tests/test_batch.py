@@ -342,28 +342,35 @@ def test_another_arithmetic_does_not_go_on(
     assert said in cli("batch", lines, "-o", out, "-q").error
 
 
-def test_another_input_does_not_go_on(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "out.jsonl"
+def test_an_input_that_grows_goes_on_if_it_is_no_shard(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, shard = tmp_path / "out.jsonl", tmp_path / "shard.jsonl"
     halfway(cli, lines, out, monkeypatch)
-    lines.write_text(lines.read_text() + '{"text": "one more"}\n')
-    assert "in.jsonl has changed; --restart" in cli("batch", lines, "-o", out, "-q").error
-
-
-def test_a_copy_of_the_input_goes_on(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "out.jsonl"
-    halfway(cli, lines, out, monkeypatch)
-    os.utime(lines, (0, 0))
+    halfway(cli, lines, shard, monkeypatch, "--shard", "1/2")
+    lines.write_text(lines.read_text() + '{"n": 90, "text": "one more"}\n' * 2)
+    said = cli("batch", lines, "-o", shard, "-q", "--shard", "1/2").error
+    assert "records of the shard was [0, 45], is [0, 46]; --restart begins again" in said
     ended = cli("batch", lines, "-o", out, "-q")
-    assert (ended.code, ended.err, len(read(out))) == (0, "", 90)
+    assert (ended.code, ended.err, len(read(out))) == (0, "", 92)
+
+
+def test_a_bad_record_is_mended_and_the_run_goes_on(cli: Cli, lines: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out.jsonl", lines.read_text()
+    lines.write_text(told.replace('"n": 60, "text": "', '"n": 60, "tex": "'))
+    said = cli("batch", lines, "-o", out, "-q").error
+    assert 'line 61: there is no column "text"; mend it, and the same command goes on from there' in said
+    assert int(json.loads((tmp_path / "out.jsonl.journal").read_text())["records"]) > 40
+    lines.write_text(told)
+    assert cli("batch", lines, "-o", out, "-q").code == 0
+    assert [record["n"] for record in read(out)] == list(range(90))
 
 
 @pytest.mark.parametrize("until", ["commit", "finish"])
 def test_records_that_were_scored_are_seen_to_be_the_same(
     cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str
 ) -> None:
-    """Even where the file is as long, and begins and ends as it did."""
     out = tmp_path / "out.jsonl"
-    monkeypatch.setattr(journal, "ENDS", 100)
     if until == "commit":
         halfway(cli, lines, out, monkeypatch)
     else:
@@ -371,7 +378,7 @@ def test_records_that_were_scored_are_seen_to_be_the_same(
             patch.setattr(Journal, "finish", killed)
             cli("batch", lines, "-o", out, "-q")
     told = lines.read_text()
-    lines.write_text(told.replace('"n": 20,', '"n": 21,', 1))
+    lines.write_text(told.replace('"n": 20,', '"n": 21,'))
     assert "records are not those that were scored before" in cli("batch", lines, "-o", out, "-q").error
     lines.write_text(told)
     assert cli("batch", lines, "-o", out, "-q").code == 0
@@ -411,7 +418,7 @@ def test_a_bad_record_stops_the_run_or_is_skipped_or_kept(
     assert not out.exists()
     total = len(data.splitlines()) + name.endswith("jsonl") - name.endswith("csv")  # a last record, or a header
     ended = cli("batch", source, "-o", out, "-q", "--on-error", "skip")
-    assert ended.code == 1
+    assert ended.error == f"not all records were scored: 1 bad, kept in {out}.errors.jsonl"
     assert "1 of them bad" in ended.out
     assert len(read(out)) == total - 1
     (error,) = read(tmp_path / "out.jsonl.errors.jsonl")
@@ -711,6 +718,24 @@ class Constant:
         self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, soon: bool, tick: Tick
     ) -> Iterator[Ranking]:
         raise NotImplementedError
+
+
+@pytest.mark.parametrize(("shard", "limit"), [(None, None), ((2, 3), None), (None, 40)])
+def test_progress_goes_from_nothing_to_all(
+    lines: Path, tmp_path: Path, shard: tuple[int, int] | None, limit: int | None
+) -> None:
+    told = list[batch.Progress]()
+    job = Job(Roles("text"), Reading(), None, False, "stop", (SCORE_COLUMNS["total_logprob"],))
+    source = batch.Source((str(lines), str(lines)), limit=limit, shard=shard)
+    todo = batch.plan(source, job, str(tmp_path / "out.jsonl"))
+    done = batch.carry_out(todo, Constant(), True, told.append, lambda _: None)
+    shares = [progress.share for progress in told if progress.share is not None]
+    assert shares == sorted(shares) and len(shares) == len(told) and len(set(shares)) > 5
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert done.rate == pytest.approx(done.corpus.tokens / done.seconds)
+    for progress in told:
+        own = 180 if shard is None and limit is None else 60 if limit is None else 40
+        assert progress.share == pytest.approx(progress.corpus.records / own, abs=0.03)
 
 
 def carried_out(source: Path, out: Path) -> list[dict[str, Any]]:

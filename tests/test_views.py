@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from lmscore.corpus import Corpus, Hits
 from lmscore.ranking import rank
-from lmscore.records import Alternative, Provenance, Score, Token
+from lmscore.records import Alternative, Measure, Provenance, Score, Token
 from lmscore.views import glyphs
+from lmscore.views.summary import summary_view
 from lmscore.views.table import Page, ranking_view, score_view, surprisal_bar
 from lmscore.views.units import Unit
 
@@ -296,6 +298,15 @@ def test_a_terminal_too_narrow_for_the_figures_gets_them_all_the_same(
     monkeypatch.setenv("COLUMNS", "12")
     narrow = cli("score", "The cat").out.split("total")[0]
     assert narrow.split() == wide.replace("weakest", "").split()
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 140])
+def test_accuracies_are_cut_at_no_width(width: int) -> None:
+    hits: dict[Measure, Hits] = dict.fromkeys(("sum", "mean", "byte", "pmi"), Hits(2, 0, 3))
+    corpus = Corpus(records=6, ranked=6, hits=dict.fromkeys(("", "anaphor_agreement", "b"), hits))
+    shown = " ".join(printed(summary_view(corpus, PROVENANCE, "sum", width), width))
+    assert {figure for figure in shown.split() if figure.startswith("66")} == {"66.7%"}
+    assert ("pmi" in shown.split("group")[1]) == (width > 60)
 
 
 def test_texts_are_parted_by_an_empty_line(cli: Cli) -> None:

@@ -335,11 +335,11 @@ def batch(
         with contextlib.suppress(sinks.ClosedPipe):  # the work is done, and its exit code stands
             if summary is None or not sinks.is_stdout(summary):
                 show.summary(done, scorer.provenance, by, stream)
+    bad = f"{done.corpus.bad:,} bad, kept in {todo.places.errors}" if done.corpus.bad else ""
     if not quiet:
-        bad = f"; {done.corpus.bad:,} bad, kept in {todo.places.errors}" if done.corpus.bad else ""
-        terminal.say("done", f"{done.sentence}{bad}")
-    if done.corpus.bad and on_error == "skip":
-        raise typer.Exit(1)
+        terminal.say("done", "; ".join(filter(None, (done.sentence, bad))))
+    if bad and on_error == "skip":
+        raise LmscoreError(f"not all records were scored: {bad}")
 
 
 @models_app.callback()

@@ -26,7 +26,7 @@ from .places import Places
 from .planning import more_together, num_shared
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
 from .roles import Asked, Roles, asked
-from .tables import Position, Row
+from .tables import Row
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +143,11 @@ class Progress:
     @property
     def sentence(self) -> str:
         """How much and how fast, for a person."""
-        count = self.corpus.records
-        many = f"{count:,} record{'s' * (count != 1)}"
-        return f"{many} in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
+        return f"{_records(self.corpus.records)} in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record{'s' * (count != 1)}"
 
 
 OnProgress = Callable[[Progress], None]
@@ -164,8 +166,10 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
     """
     job, encoder, own = todo.job, todo.encoder, todo.own
     done = work.state.records
-    digest = _same(todo, work)
-    progress = replace(_progress(work), share=todo.share(done))
+    digest, last = _same(todo, work)
+    if done:
+        log.warning("going on after %s that an earlier run has read; --restart begins again", _records(done))
+    progress = replace(_progress(work), share=todo.share(done, last))
     if not done:
         work.write("out", encoder.head())
     sure = time.perf_counter()
@@ -173,7 +177,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
     report(progress)
 
     def tick(scored: int, total: int) -> None:
-        here, there = progress.share, todo.share(done + len(chunk))
+        here, there = progress.share, todo.share(done + len(chunk), chunk[-1].row)
         share = None if here is None or there is None else here + (there - here) * scored / total
         report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
 
@@ -191,9 +195,10 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
         work.write("out", encoder.encode([row for outcome in kept for row in filled(outcome, job)]))
         work.write("errors", b"".join(map(_error, bad)))
         done += len(chunk)
-        digest = _met(digest, (record.row for record in chunk))
+        for record in chunk:
+            digest = _met(digest, record.row)
         now = time.perf_counter()
-        progress = Progress(_counted(progress.corpus, found, job), before + now, todo.share(done))
+        progress = Progress(_counted(progress.corpus, found, job), before + now, todo.share(done, chunk[-1].row))
         if now - sure >= SURE_EVERY:
             work.commit(done, _kept(progress, digest))
             sure = now
@@ -204,7 +209,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
     return progress
 
 
-MEND = "mend it and begin again, or go on without such records: --on-error skip, or null"
+MEND = "mend it, and the same command goes on from there; or leave such records out: --on-error skip, or null"
 
 SURE_EVERY = 1.0
 """Seconds after which what is written is brought to the disk: so much work is lost at most, and a chunk."""
@@ -228,29 +233,28 @@ def _asked(row: Row, job: Job, encoder: Encoder) -> Asked:
     found = asked(row, job.roles)
     fault = None if row.fault is not None else encoder.fault(row)
     if fault is None and not job.reading.eos and (empty := [text for text in found.texts if not text.text]):
-        fault = f"{empty[0].origin} is empty, so there is nothing to score; leave it out, or add --eos"
+        fault = f"{empty[0].origin} is empty, so there is nothing to score without --eos"
     return found if fault is None else Asked(row, fault=fault)
 
 
-def _met(digest: bytes, rows: Iterable[Row]) -> bytes:
-    """A digest of all records so far."""
-    for row in rows:
-        held = repr(row.fields if row.line is None else row.line).encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(digest + held, digest_size=16).digest()
-    return digest
+def _met(digest: bytes, row: Row) -> bytes:
+    """A digest of all records so far, this one the last."""
+    held = repr(row.fields if row.line is None else row.line).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(digest + held, digest_size=16).digest()
 
 
-def _same(todo: "Plan", work: journal.Journal) -> bytes:
-    """Read the records that were scored before, and give their digest.
+def _same(todo: "Plan", work: journal.Journal) -> tuple[bytes, Row | None]:
+    """Read the records that were scored before, and give their digest, and the last of them.
 
     Raises:
         LmscoreError: they are others.
     """
-    done = work.state.records
-    digest = _met(b"", islice(todo.rows, done))
+    done, digest, row = work.state.records, b"", None
+    for row in islice(todo.rows, done):
+        digest = _met(digest, row)
     if done and digest.hex() != work.state.kept.get("digest"):
         raise LmscoreError(f"the first {done:,} records are not those that were scored before; --restart begins again")
-    return digest
+    return digest, row
 
 
 def _kept(progress: Progress, digest: bytes) -> dict[str, Any]:
@@ -325,7 +329,6 @@ class Plan:
         first: the first record that tells its columns, and what is to be scored of it.
         rows: all records, the first one included.
         own: which of them are meant.
-        position: how far they have been read.
     """
 
     source: Source
@@ -335,14 +338,13 @@ class Plan:
     first: Asked
     rows: Iterator[Row]
     own: range
-    position: Position
     encoder: Encoder
 
-    def share(self, done: int) -> float | None:
-        """How much of the work is done after so many records; None where nobody knows."""
+    def share(self, done: int, last: Row | None) -> float | None:
+        """How much of the work is done after so many records, of which that is the last; None where nobody knows."""
         if self.own.stop < sys.maxsize:
             return min(max(done - self.own.start, 0) / max(len(self.own), 1), 1.0)
-        return self.position.done / self.position.total if self.position.total else None
+        return 0.0 if last is None else last.share
 
 
 LOOKED_AT = 1000
@@ -377,8 +379,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     tables.check(source.paths, source.form)
     if source.shard is not None and any(map(is_stream, source.paths)):
         raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
-    position = Position()
-    rows = tables.rows(source.paths, source.form, position)
+    rows = tables.rows(source.paths, source.form)
     seen, readable, whole = list[Row](), list[Row](), False
     for row in rows:
         seen.append(row)
@@ -397,7 +398,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     encoder = Encoder(form, list(first.fields), job.added)
     own = source.own()
     rows = chain(seen, rows) if source.limit is None else islice(chain(seen, rows), own.stop)
-    return Plan(source, job, places, form, asked(first, job.roles), rows, own, position, encoder)
+    return Plan(source, job, places, form, asked(first, job.roles), rows, own, encoder)
 
 
 def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, keep: OnProgress) -> Progress:
@@ -461,21 +462,17 @@ def _take_names(todo: Plan) -> None:
 
 def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
     """What must be the same for a run to go on."""
-    source, job = todo.source, todo.job
-    files = [path for path in source.paths if not is_stream(path)]
+    source, job, own = todo.source, todo.job, todo.own
     return {
         "lmscore": __version__,
         "arithmetic": scorer.arithmetic,
-        "input": list(source.paths),
-        **{f"file {path}": journal.fingerprint(Path(path)) for path in files},  # records have digests of their own
+        "input": list(source.paths),  # what they hold may be mended, as far as it has not been scored: see `_same`
         "input format": source.form,
         "limit": source.limit,
         "shard": source.shard,
+        "records of the shard": None if source.shard is None else [own.start, own.stop],
         **{f"model {name}": value for name, value in asdict(scorer.provenance).items()},
-        **{
-            f"model file {path.name}": {**journal.fingerprint(path), "mtime": path.stat().st_mtime_ns}
-            for path in scorer.files
-        },
+        **{f"model file {path.name}": journal.fingerprint(path) for path in scorer.files},
         **{f"column {name}": value for name, value in asdict(job.roles).items()},
         **{f"reading {name}": value for name, value in asdict(job.reading).items()},
         "by": job.by,

@@ -148,7 +148,7 @@ def settle(folder: Path) -> None:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What tells a file from most others, without reading all of it, and is the same of a copy.
+    """What tells a file from another, without reading all of it.
 
     Raises:
         LmscoreError: it cannot be read.
@@ -156,13 +156,13 @@ def fingerprint(path: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
+            status = os.fstat(stream.fileno())
             digest.update(stream.read(ENDS))
-            stream.seek(max(size - ENDS, 0))
+            stream.seek(max(status.st_size - ENDS, 0))
             digest.update(stream.read(ENDS))
     except OSError as err:
         raise LmscoreError(f"cannot read {path}: {err.strerror or err}; check its permissions") from err
-    return {"size": size, "digest": digest.hexdigest()}
+    return {"size": status.st_size, "mtime": status.st_mtime_ns, "digest": digest.hexdigest()}
 
 
 def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> State | None:
@@ -187,7 +187,6 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
     now = json.loads(json.dumps(pins))
     other = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
     other = [name for name in other if name not in leaving or before.get(name) != leaving[name]]
-    other = [name for name in other if not name.startswith("file ") or (name in before and name in now)]  # see "input"
     if other:
         differs = "; ".join(_difference(name, before.get(name), now.get(name)) for name in other)
         raise LmscoreError(f"{path}: this run was begun otherwise: {differs}; --restart begins again")

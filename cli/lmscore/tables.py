@@ -10,7 +10,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from . import files
@@ -46,7 +46,7 @@ class Row:
         line: the JSON object as it was written, where it was, and was JSON.
         batch: the Arrow record batch that it is a row of, where there is one, and which row.
         fault: why it cannot be read; its fields are then empty, and `line` is what was there.
-        share: how much of its file has been read, where its reader knows.
+        share: how much of all files has been read once it has, by bytes on the disk; None where nobody knows.
     """
 
     where: str
@@ -57,20 +57,11 @@ class Row:
     share: float | None = None
 
 
-@dataclass(slots=True)
-class Position:
-    """How far reading has come: bytes of the files as they lie on the disk, and of how many (None: unknown)."""
-
-    done: int = 0
-    total: int | None = 0
-
-
-def rows(paths: Iterable[str], form: Format | None, position: Position) -> Iterator[Row]:
+def rows(paths: Iterable[str], form: Format | None) -> Iterator[Row]:
     """The records of several files, one file after the other.
 
     Args:
         form: for all of them; None goes by each one's name.
-        position: kept up to date.
 
     Raises:
         LmscoreError: a file cannot be read, is damaged or cut short, or its format is unknown. A single bad record is
@@ -78,17 +69,18 @@ def rows(paths: Iterable[str], form: Format | None, position: Position) -> Itera
     """
     paths = list(paths)
     sizes = [_size(path) for path in paths]
-    position.total = None if None in sizes else sum(size or 0 for size in sizes)
+    total = None if None in sizes else sum(size or 0 for size in sizes)
     before = 0
     for path, size in zip(paths, sizes, strict=True):
         reader = READERS[form or _format(path)]
         with opened(path) as raw:
             for row in reader(_unpacked(path, raw), name_of(path)):
-                with contextlib.suppress(OSError, ValueError):  # a pipe does not say where it is
-                    position.done = before + (raw.tell() if row.share is None else int(row.share * (size or 0)))
-                yield row
+                if not total:
+                    yield row
+                else:
+                    read = raw.tell() if row.share is None else row.share * (size or 0)
+                    yield replace(row, share=(before + read) / total)
         before += size or 0
-        position.done = before
 
 
 def check(paths: Iterable[str], form: Format | None) -> None:
@@ -109,7 +101,7 @@ def count(paths: Iterable[str], form: Format | None) -> int:
     Raises:
         LmscoreError: as `rows`.
     """
-    return sum(1 for _ in rows(paths, form, Position()))
+    return sum(1 for _ in rows(paths, form))
 
 
 def _format(path: str) -> Format:

@@ -104,7 +104,8 @@ def groups(corpus: Corpus, by: Measure) -> Iterator[Column]:
     yield _counts("tied", [of.tied for of in first])
     for measure in measures:
         head = "total" if measure == "sum" else measure
-        yield _accuracies(head, [corpus.hits[group].get(measure, Hits()) for group in names])
+        hits = [corpus.hits[group].get(measure, Hits()) for group in names]
+        yield _accuracies(head, hits, may_go=measure != measures[0])
         if measure == measures[0]:
             yield _intervals(first, may_go=True)
 
@@ -126,9 +127,10 @@ def _counts(head: str, counts: Sequence[int]) -> Column:
     return Column(head, list(map(str, counts)), counts)
 
 
-def _accuracies(head: str, hits: Sequence[Hits]) -> Column:
+def _accuracies(head: str, hits: Sequence[Hits], may_go: bool = False) -> Column:
     values = [of.accuracy for of in hits]
-    return Column(head, ["" if value is None else f"{value:.1%}" for value in values], values, full=1.0)
+    cells = ["" if value is None else f"{value:.1%}" for value in values]
+    return Column(head, cells, values, may_go=may_go, full=1.0)
 
 
 def _intervals(hits: Sequence[Hits], may_go: bool = False) -> Column:
