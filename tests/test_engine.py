@@ -1,8 +1,10 @@
 """The engine by itself: a log-probability from known logits, and memory that runs out."""
 
 import contextlib
+import json
 import logging
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -344,7 +346,7 @@ def test_a_model_that_wants_more_than_a_text_is_refused_in_one_line(
         raise ValueError("Input language unknown.\nSet one.")
 
     monkeypatch.setattr(transformers.GPT2LMHeadModel, "forward", forward)
-    with pytest.raises(LmscoreError, match=r"gpt2\d+ cannot be run on a text alone: Input language unknown$"):
+    with pytest.raises(LmscoreError, match=r"does not run on a text alone in torch.float32 on cpu: Input language"):
         open_scorer(str(folder_of("gpt2")))
 
 
@@ -356,6 +358,35 @@ def test_positions_that_are_kept_for_padding_are_not_read(tmp_path: Path) -> Non
     score = open_scorer(str(folder)).score(long)
     assert score.windows > 1 and score.num_unscored == 0
     assert score.min_context is not None and score.min_context <= (models.WINDOW - 2) // 2
+
+
+def test_a_window_that_a_model_has_and_does_not_use_hides_nothing(
+    folder_of: Callable[[str], Path], tmp_path: Path, twin_of: Callable[[str], Twin]
+) -> None:
+    """As in a Llama whose config.json says more than it does: what texts begin with is kept whole."""
+    folder = shutil.copytree(folder_of("llama"), tmp_path / "llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "sliding_window": 8}))
+    opened = open_scorer(str(folder))
+    assert isinstance(opened._network, Pretrained) and opened._network._shares_stems
+    [context] = models.passages(12, [150])
+    for candidate in opened.rank([" one", " and another", " two"], context).candidates:
+        expected = [token.logprob for token in twin_of("llama").score(candidate.score.text, context)]
+        assert candidate.score.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_limit_by_another_name(tmp_path: Path, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = transformers.MptConfig(d_model=32, n_heads=2, n_layers=1, max_seq_len=96, vocab_size=640)
+    model = transformers.MptForCausalLM(config)
+    folder = models.save(model, models.wrap(models.byte_level(models.START, models.END), models.START, None), tmp_path)
+    [long] = models.passages(5, [900])
+    if told:
+        assert open_scorer(str(folder)).score(long).windows > 1
+    else:
+        monkeypatch.setattr(pretrained, "LIMITS", ())
+        with pytest.raises(LmscoreError, match=r"^the model cannot read \d+ tokens at once \(.*give shorter texts$"):
+            open_scorer(str(folder)).score(long)
 
 
 def test_positions_that_depend_on_a_text_s_length_are_those_of_the_text_alone(
@@ -392,7 +423,8 @@ def test_what_contexts_begin_with_is_hardly_read_again(
 ) -> None:
     """As where the same examples stand before each of many questions."""
     [examples, *questions] = models.passages(9, [320, *[20] * 80])
-    groups = [[Text(answer, examples + question) for answer in (" yes", " no")] for question in questions]
+    answers = ((" yes", 0), (" no", 1))
+    groups = [[Text(answer, examples + question, index=at) for answer, at in answers] for question in questions]
     read = list[Tree]()
     hidden = Decoder._hidden
 

@@ -123,7 +123,7 @@ def test_weights_of_another_shape(folder: Path) -> None:
     assert ": lm_head.weight is [640, 32] in its weights and [641, 32] by its config.json" in refused(folder)
 
 
-@pytest.mark.parametrize("kinds", [[5], "LlamaForCausalLM"])
+@pytest.mark.parametrize("kinds", [[5], 5, "LlamaForCausalLM"])
 def test_a_configuration_that_names_no_classes(folder: Path, kinds: Any) -> None:
     edit(folder / "config.json", architectures=kinds)
     assert refused(folder).endswith(f"its config.json has {kinds!r} for architectures, which is no list of names")

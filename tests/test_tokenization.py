@@ -11,13 +11,54 @@ import tokenizers
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordLevel
 
 from lmscore import LmscoreError, Reading, Text, open_scorer
+from lmscore.errors import RecordError
 from lmscore.records import Token
 from lmscore.tokenization import Tokenized, Tokenizer
 from lmscore.words import stretches
 
 from . import models
+
+
+class NoUnknown:
+    """A tokenizer of three words, and none for what is unknown."""
+
+    def __init__(self) -> None:
+        backend = tokenizers.Tokenizer(WordLevel({"a": 0, "b": 1, "<s>": 2}, unk_token=None))
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        self.tokenizer = Tokenizer(backend, 2, None)
+
+
+def test_without_a_token_for_the_unknown_what_is_unknown_is_refused_in_its_turn() -> None:
+    tokenizer, cut = NoUnknown().tokenizer, list[Tokenized]()
+    texts = [Text("a b", origin="one"), Text("b", "a " * 600, "two"), Text("b", "zz " * 600, "three")]
+    for boundary in ("joint", "separate"):
+        cut.clear()
+        with pytest.raises(RecordError, match=r"^three: the tokenizer has no token for a part of it"):
+            cut.extend(found for _, found in tokenizer.tokenize_all(texts, Reading(boundary=boundary), 9999, 9999))
+        assert [found.pieces.ids for found in cut] == [(0, 1), (1,)]
+    with pytest.raises(LmscoreError, match="start symbol 'zz' is not a token"):
+        tokenizer.vocabulary.named("zz")
+
+
+def test_a_symbol_that_a_vocabulary_cannot_tell_from_a_word_is_said_to_be_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tokenizer = NoUnknown().tokenizer
+    tokenizer._backend.add_special_tokens([AddedToken("<s>", special=True)])
+    assert list(tokenizer.tokenize(Text("a <s>", origin="it"), Reading()).ids) == [0, 2]
+    assert caplog.messages == ["it contains <s>, which is read as the symbol: this tokenizer cannot tell them apart"]
+
+
+def test_tokens_are_the_same_each_time() -> None:
+    backend = models.byte_level(models.START, models.END)
+    expected = Tokenizer(backend, 0, 1).tokenize(Text(models.corpus()[0]), Reading()).ids
+    backend.model.dropout = 0.5
+    tokenizer = Tokenizer(backend, 0, 1)
+    assert tokenizer.tokenize(Text(models.corpus()[0]), Reading()).ids == expected
+
 
 SPECIAL = ("<unk>", "<s>", "</s>")
 

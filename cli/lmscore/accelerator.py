@@ -41,6 +41,14 @@ def _free_bytes(device: torch.device) -> int | None:
     return None
 
 
+def out_of_memory(err: BaseException) -> bool:
+    """Whether an error says that memory ran out, whichever allocator noticed."""
+    return isinstance(err, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(err)
+        for words in ("allocate memory", "out of memory")  # a CPU, and Apple's chips
+    )
+
+
 def sent(numbers: Tensor | Sequence[int] | Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Whole numbers on their way from the CPU to a device: what is sent there later finds them.
 

@@ -69,7 +69,7 @@ def quiet_transformers() -> Iterator[None]:
     talk: Any = logging
     reading: Any = modeling_gguf_pytorch_utils
     verbosity, bars, tqdm = talk.get_verbosity(), talk.is_progress_bar_enabled(), getattr(reading, "tqdm", None)
-    talk.set_verbosity_error()
+    talk.set_verbosity(talk.CRITICAL)  # its errors are raised as well
     talk.disable_progress_bar()
     if tqdm is not None:
         reading.tqdm = talk.tqdm  # this module asks nobody whether a bar is wanted

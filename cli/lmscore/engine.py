@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .accelerator import Arriving, Columns, attention_of_any_shape, fetched, most_rows, sent
+from .accelerator import Arriving, Columns, attention_of_any_shape, fetched, most_rows, out_of_memory, sent
 from .errors import LmscoreError
 from .planning import Window
 
@@ -250,14 +250,6 @@ def _logsumexp(block: Tensor) -> Tensor:
     """
     greatest = block.amax(dim=-1)
     return (greatest - block.log_softmax(dim=-1).amax(dim=-1)).where(greatest != -torch.inf, greatest)
-
-
-def out_of_memory(err: BaseException) -> bool:
-    """Whether an error says that memory ran out, whichever allocator noticed."""
-    return isinstance(err, MemoryError | torch.OutOfMemoryError) or any(
-        words in str(err)
-        for words in ("allocate memory", "out of memory")  # a CPU, and Apple's chips
-    )
 
 
 @contextmanager

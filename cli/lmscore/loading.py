@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from . import catalogue, decoder, download, weights
-from .accelerator import attention_of_any_shape
+from .accelerator import attention_of_any_shape, out_of_memory
 from .conversion import quiet_transformers, read_gguf
-from .engine import Network, memory_errors, out_of_memory
+from .engine import Network, memory_errors
 from .errors import LmscoreError
 from .planning import Window
 from .tokenization import Tokenizer
@@ -31,7 +31,10 @@ MADE_OF = ("*.safetensors", "*.json", "*.model", "vocab.txt", "merges.txt", "*.j
 """What tells of a model in its folder: weights, their description, the tokenizer, code; a log is none of it."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 # Endings of classes that predict the next token; an encoder or a classifier loads without complaint otherwise.
-CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+CAUSAL_CLASSES = (
+    *("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"),
+    *("ModelWithLMHead", "GenerationDecoder"),  # Reformer's, and the decoder that BERT was made into
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def _network(name: str, model: Any) -> Network:
     """
     from .pretrained import Pretrained, close
 
-    with _translated(f"{name} cannot be run on a text alone"):
+    with _translated(f"{name} does not run on a text alone in {model.dtype} on {model.device.type}"):
         pretrained = Pretrained(model)
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
     state = model.state_dict()
@@ -355,7 +358,7 @@ def _check_weights(name: str, folder: Path) -> int:
 
 def _check_causal(name: str, config: Any) -> None:
     classes = config.architectures or []
-    if isinstance(classes, str) or not all(isinstance(kind, str) for kind in classes):
+    if not isinstance(classes, list) or not all(isinstance(kind, str) for kind in classes):
         raise LmscoreError(f"{name}: its config.json has {classes!r} for architectures, which is no list of names")
     if getattr(config, "is_encoder_decoder", False) or (
         classes and not any(architecture.endswith(CAUSAL_CLASSES) for architecture in classes)
@@ -426,6 +429,8 @@ def _translated(what: str) -> Iterator[None]:
 
 
 def _first_line(err: BaseException) -> str:
+    if isinstance(err, KeyError):
+        return f"it knows nothing called {err}"
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
     told = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     return told.rstrip(".") or type(err).__name__

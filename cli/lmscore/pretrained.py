@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-from .accelerator import most_rows, sent
-from .errors import LmscoreError
+from .accelerator import most_rows, out_of_memory, sent
+from .errors import LmscoreError, one_line
 from .linear import FEWEST_ROWS
 from .planning import Batch, Window, batches
 
@@ -112,13 +113,19 @@ class Pretrained:
         if cache is not None:
             cache = copy.deepcopy(cache)  # reading on would lengthen it
             cache.batch_repeat_interleave(height)
-        return self._parts.body(sent(ids, self.device), cache)
+        try:
+            return self._parts.body(sent(ids, self.device), cache)
+        except UNABLE as err:
+            if out_of_memory(err):
+                raise
+            told = f"the model cannot read {skip + max(lengths)} tokens at once ({one_line(err)})"
+            raise LmscoreError(f"{told}, though its config.json names no such limit; give shorter texts") from err
 
     def _after(self, stem: tuple[int, ...]) -> Any:
         """The cache after a stem; None where there is none."""
         if not stem:
             return None
-        cache = DynamicCache(config=self._model.config)
+        cache = _keeping_all(self._model.config)
         self._parts.body(torch.tensor([stem], device=self.device), cache)
         return cache
 
@@ -134,6 +141,19 @@ class Pretrained:
         except UNABLE:
             return False  # a state that is no cache of keys and values
         return shared.shape == plain[:, 4:].shape and close(shared, plain[:, 4:])
+
+
+def _keeping_all(config: Any) -> Any:
+    """A cache that drops no key: which of them are out of a layer's sight, the model says itself as it attends.
+
+    By their configuration alone some would lose what they look at: a Llama may have a window there that it never uses.
+    """
+    cache: Any = DynamicCache(config=config)
+    full: Any = DynamicLayer
+    cache.layers = [full() if type(layer) is DynamicSlidingWindowLayer else layer for layer in cache.layers]
+    if any(isinstance(layer, DynamicSlidingWindowLayer | DynamicIndexedLayer) for layer in cache.layers):
+        raise NotImplementedError("a layer with a window and a state, or one that chooses among its keys")
+    return cache
 
 
 UNABLE = (AssertionError, AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -189,13 +209,18 @@ class _Whole:
         return logits
 
 
+LIMITS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
+"""What configurations call it."""
+
+
 def _limit(model: Any) -> int | None:
     """How many ids a model reads at once: as many as it has positions.
 
     RoBERTa and its kin keep the first of them, up to that of padding.
     """
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(limit, int) or limit <= 0:
+    config = model.config.get_text_config()
+    limit = next((told for name in LIMITS if isinstance(told := getattr(config, name, None), int) and told > 0), None)
+    if limit is None:
         return None
     tables = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))
     kept = (part.padding_idx for part in tables if getattr(part, "num_embeddings", None) == limit)
@@ -225,7 +250,8 @@ def close(one: Tensor, other: Tensor) -> bool:
 
     Values that are no numbers are not this check's business: scoring names them.
     """
-    tolerance = min(1000 * torch.finfo(one.dtype).eps, 0.05)
+    rounding = max(torch.finfo(one.dtype).eps, 1e-9)  # in float64 some models do some of it in float32
+    tolerance = min(1000 * rounding, 0.05)
     numbers = one.isfinite() & other.isfinite()
     off, spread = (one - other)[numbers].float(), other[numbers].float()
     alike = torch.equal(one.isfinite(), other.isfinite())

@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -206,6 +207,7 @@ def listen(quiet: bool, verbose: bool) -> None:
     logger.handlers = [_Notices()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+    warnings.simplefilter("ignore", FutureWarning)  # what libraries tell each other
 
 
 class _Notices(logging.Handler):

@@ -4,10 +4,12 @@ Knows the tokenizer and nothing of the network behind it. Offsets are byte offse
 """
 
 import bisect
+import itertools
 import logging
 import operator
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain, islice
@@ -90,6 +92,10 @@ class Tokenized:
         return (*self.context, *self.pieces.ids)
 
 
+class _Uncut(Exception):
+    """A string holds what no token stands for, and none stands for what is unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """A string in tokens: their ids, and the bytes from and to which each goes."""
@@ -143,6 +149,8 @@ class Tokenizer:
     def __init__(self, backend: Any, bos: int | None, eos: int | None) -> None:
         backend.no_truncation()  # a tokenizer.json may ask for either: one loses text, the other invents some
         backend.no_padding()
+        if getattr(backend.model, "dropout", None):  # for training: each time other tokens
+            backend.model.dropout = None
         self._backend = backend
         self.vocabulary = Vocabulary(backend, bos, eos)
 
@@ -183,15 +191,18 @@ class Tokenizer:
             for text, stem in pairs:
                 check_unicode(text.context or "", f"the context of {text.origin}")
                 check_unicode(text.text, text.origin)
-                self._warn_of_symbols(text, text.context == before, reading)
+                tokenized = self._joined(text, stem, next(cuts), reading)
+                self._warn_of_symbols(text, tokenized, text.context == before, reading)
                 before = text.context
-                yield text, self._joined(text, stem, next(cuts), reading)
+                yield text, tokenized
 
-    def _joined(self, text: Text, stem: _Stem, cut: _Cut, reading: Reading) -> Tokenized:
+    def _joined(self, text: Text, stem: _Stem, cut: _Cut | None, reading: Reading) -> Tokenized:
         """What is known of a context, and the tokens of its end and of a text."""
-        if not stem.agrees(cut):
+        if cut is not None and not stem.agrees(cut):
             stem = _Stem(end=text.context or "")
             (cut,) = self._cuts([stem.end + text.text], reading)
+        if cut is None:
+            raise RecordError(f"{text.origin}: the tokenizer has no token for a part of it, nor one for the unknown")
         end, body = stem.end.encode(), text.text.encode()
         # A token of no bytes (the space that some put before a text, or behind a symbol) belongs to what follows it.
         text_start = min(bisect.bisect(cut.ends, len(end)), bisect.bisect_left(cut.starts, len(end)))
@@ -207,30 +218,44 @@ class Tokenizer:
         apart = reading.boundary == "separate"
         valid = [context for context in dict.fromkeys(contexts) if context and not SURROGATE.search(context)]
         worth = [context for context in valid if apart or len(context) > SHORT_CONTEXT]
-        wholes = list(self._cuts(worth, reading))
+        wholes = {
+            context: whole
+            for context, whole in zip(worth, self._cuts(worth, reading), strict=True)
+            if whole is not None  # else a text is refused that follows it
+        }
         if apart:
-            return {context: _Stem(tuple(whole.ids)) for context, whole in zip(worth, wholes, strict=True)}
-        ends = [_end(context, whole) for context, whole in zip(worth, wholes, strict=True)]
-        stems = map(self._stem, worth, wholes, ends, self._cuts(ends, reading))
-        return dict(zip(worth, stems, strict=True))
+            return {context: _Stem(tuple(whole.ids)) for context, whole in wholes.items()}
+        ends = list(itertools.starmap(_end, wholes.items()))
+        stems = map(self._stem, wholes.keys(), wholes.values(), ends, self._cuts(ends, reading))
+        return dict(zip(wholes, stems, strict=True))
 
-    def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut) -> _Stem:
+    def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut | None) -> _Stem:
         """What is known of a context, from where it and its end, cut by itself, go through the same tokens."""
         shift = len(context.encode()) - len(end.encode())
-        exact = self._is_exact(whole) and self._is_exact(end_cut)  # else, where a token stands may be a guess
-        meeting = _meeting(whole, end_cut, shift) if exact else None
-        if meeting is None:
+        if end_cut is None or not (
+            self._is_exact(whole) and self._is_exact(end_cut)
+        ):  # where a token stands is a guess
+            return _Stem(end=context)
+        if (meeting := _meeting(whole, end_cut, shift)) is None:
             return _Stem(end=context)
         first, last = meeting[1] - AGREEING, meeting[1] + AGREEING
         return _Stem(tuple(whole.ids[: meeting[0] + AGREEING]), end, first, end_cut[first:last])
 
-    def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut]:
-        """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn."""
+    def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut | None]:
+        """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn.
+
+        None for one that the tokenizer cannot cut.
+        """
         for portion in _portions(strings):
             short = [text for text in dict.fromkeys(portion) if len(text) <= STRETCH and not SURROGATE.search(text)]
-            cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
+            cuts = dict[str, _Cut]()
+            with suppress(_Uncut):
+                cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
             for string in portion:
-                yield cuts.get(string) or self._cut(string, reading.parse_special)
+                cut = cuts.get(string)
+                with suppress(_Uncut):
+                    cut = cut or self._cut(string, reading.parse_special)
+                yield cut
 
     def _cut(self, text: str, parse_special: bool) -> _Cut:
         """The tokens of a long string, stretch by stretch, lest the tokenizer needs a gigabyte for it.
@@ -265,15 +290,18 @@ class Tokenizer:
         self._backend.encode_special_tokens = not parse_special
         # Offsets take as long again, and say nothing new where the tokens spell what they are cut from.
         encode = self._backend.encode_batch_fast if self._is_literal else self._backend.encode_batch
-        encodings = encode(texts, add_special_tokens=False)
+        try:
+            encodings = encode(texts, add_special_tokens=False)
+        except Exception as err:  # the library raises no other kind
+            raise _Uncut from err
         return [self._placed(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
 
     @cached_property
     def _is_literal(self) -> bool:
         """Whether tokens spell what they are cut from, as a rule."""
         probe = "A few words, none rare."
-        ids = self._backend.encode(probe, add_special_tokens=False).ids
-        return b"".join(self.vocabulary.spelled(ids)) == probe.encode()
+        ids = self.vocabulary.ids_of(probe)
+        return ids is not None and b"".join(self.vocabulary.spelled(ids)) == probe.encode()
 
     def _placed(self, text: str, encoding: Any) -> _Cut:
         """The tokens of a string, and where they stand in it."""
@@ -287,14 +315,16 @@ class Tokenizer:
         spans = array("q", chain.from_iterable(placed(text, spelled, encoding.offsets)))
         return _Cut(ids, spans[::2], spans[1::2])
 
-    def _warn_of_symbols(self, text: Text, again: bool, reading: Reading) -> None:
-        """Say what a text looks like and is not, and its context, unless that stood before the last text, too."""
+    def _warn_of_symbols(self, text: Text, tokenized: Tokenized, again: bool, reading: Reading) -> None:
+        """Say what a text looks like, and its context, unless that stood before the last text, too; and what it is."""
         if reading.parse_special or self.vocabulary.symbol_names is None:
             return
         passages = [(text.origin, text.text), (f"the context of {text.origin}", "" if again else text.context or "")]
         for origin, passage in passages:
             if found := self.vocabulary.symbol_names.search(passage):
                 warning = "%s contains %s, which is read as ordinary text; --parse-special makes it the symbol"
+                if not self.vocabulary.symbols.isdisjoint(tokenized.ids[: -1 if reading.eos else None]):
+                    warning = "%s contains %s, which is read as the symbol: this tokenizer cannot tell them apart"
                 log.warning(warning, origin, found.group())
 
     def _end_symbol(self, at: int) -> Piece:

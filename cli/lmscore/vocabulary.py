@@ -58,13 +58,21 @@ class Vocabulary:
             return int(wanted), self.spelling(int(wanted))
         id = self._backend.token_to_id(wanted)
         if id is None:
-            ids = self._backend.encode(wanted, add_special_tokens=False).ids
+            ids = self.ids_of(wanted) or ()
             id = ids[0] if len(ids) == 1 else None
         if id is None:
             raise LmscoreError(
                 f"start symbol {wanted!r} is not a token of this model; give --bos a token, an id or none"
             )
         return id, self.spelling(id)
+
+    def ids_of(self, text: str) -> Sequence[int] | None:
+        """A short text in tokens; None where it holds what no token stands for."""
+        try:
+            ids: Sequence[int] = self._backend.encode(text, add_special_tokens=False).ids
+        except Exception:  # the library raises no other kind
+            return None
+        return ids
 
     @cached_property
     def symbols(self) -> frozenset[int]:
