@@ -29,6 +29,13 @@ class Ended:
         assert self.err.startswith("error: "), self.err
         return self.err.removeprefix("error: ").rstrip("\n")
 
+    @property
+    def misuse(self) -> str:
+        """The same of wrong usage, which also says where to read more."""
+        assert (self.code, self.err.count("\n")) == (2, 1), self
+        assert self.err.startswith("error: ") and self.err.endswith(" --help\n"), self.err
+        return self.err.removeprefix("error: ").rpartition("; see ")[0]
+
 
 class Cli:
     """Runs lmscore inside this process, with a model of the tests' own unless another is named."""

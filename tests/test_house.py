@@ -32,8 +32,8 @@ IMPORTS = {
     "conversion": "errors",
     "catalogue": "errors",
     "hints": "formats records",
-    "given": "files formats hints options records",
-    "usage": "formats job options records roles",
+    "given": "errors files formats hints options records",
+    "usage": "errors formats job options records roles",
     "formats": "errors",
     "files": "errors formats records",
     "sinks": "errors files interrupt",
@@ -89,7 +89,7 @@ IMPORTS = {
     "views.spans": "comparison records views.glyphs",
     "views.summary": "corpus records views.columns views.remarks views.table",
     "views.table": "catalogue records views.columns views.glyphs views.remarks views.scale views.units",
-    "options": "catalogue formats records views.units",
+    "options": "catalogue errors formats records views.units",
     "terminal": "download interrupt views.glyphs views.scale",
 }
 FOREIGN = {
@@ -97,7 +97,7 @@ FOREIGN = {
     "jinja2": "views.report",
     "markupsafe": "views.report",
     "pyarrow": "encoding tables",
-    "typer": "app given options usage",
+    "typer": "app options",
     "torch": "accelerator attention conversion decoder engine linear loading pretrained scorer weights",
     "transformers": "conversion loading pretrained",
 }

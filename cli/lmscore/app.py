@@ -17,7 +17,7 @@ import typer
 
 from . import __version__, catalogue, download, files, given, hints, interrupt, show, sinks, terminal, usage
 from . import options as opt
-from .errors import LmscoreError
+from .errors import LmscoreError, WrongUsage
 from .formats import Format
 from .records import Ranking, Reading, Score, Text
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Record = TypeVar("Record")
 
-UsageError: Any = typer.BadParameter.__mro__[1]
-"""What Typer raises for every kind of wrong usage; it gives this class no public name."""
+NotParsed: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises for command lines that it cannot read; it gives this class no public name."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,18 +48,25 @@ def run() -> int:
         with contextlib.redirect_stdout(cast(TextIO, sinks.Sink(sys.stdout))):
             code: int = app(prog_name="lmscore", standalone_mode=False) or 0
             sys.stdout.flush()
+    except WrongUsage as err:
+        return _misused(str(err))
     except LmscoreError as err:
         terminal.say("error", str(err))
         return 1
-    except UsageError as err:
-        if said := err.format_message():  # nothing where the help has been shown instead
-            said = said.removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
-            command = " ".join(["lmscore", *filter(str.isidentifier, sys.argv[1:2])])  # where its parser does not say
-            terminal.say("error", f"{said}; see {err.ctx.command_path if err.ctx else command} --help")
-        return 2
+    except NotParsed as err:
+        said = err.format_message().replace("Value error, ", "").rstrip(".")  # nothing where help is shown instead
+        return _misused(said, err.ctx and err.ctx.command_path)
     except sinks.ClosedPipe:
         return 0
     return code
+
+
+def _misused(said: str, command: str | None = None) -> int:
+    """Say what is wrong with a command line, and where to read more; by what was typed, if no command is named."""
+    if said:
+        command = command or " ".join(["lmscore", *filter(str.isidentifier, sys.argv[1:2])])
+        terminal.say("error", f"{said}; see {command} --help")
+    return 2
 
 
 @app.callback()
@@ -304,7 +311,7 @@ def batch(
     from .journal import KEPT
 
     if html is not None and sinks.is_stdout(html):
-        raise typer.BadParameter("--html names a file: standard output has the summary")
+        raise WrongUsage("--html names a file: standard output has the summary")
     terminal.listen(quiet, verbose)
     roles = usage.roles(
         text_column,
@@ -370,7 +377,7 @@ def _besides(output: str | None, read: Sequence[str], **names: str | None) -> It
     """The files that are written beside the output, as far as they are named.
 
     Raises:
-        typer.BadParameter: one of them is standard output, or where something else is written.
+        WrongUsage: one of them is standard output, or where something else is written.
     """
     taken = {} if output is None else {os.path.realpath(output): "-o"}
     with contextlib.ExitStack() as opened:
@@ -379,10 +386,10 @@ def _besides(output: str | None, read: Sequence[str], **names: str | None) -> It
             if path is None:
                 continue
             if sinks.is_stdout(path):
-                raise typer.BadParameter(f"--{name} names a file: standard output has the table")
+                raise WrongUsage(f"--{name} names a file: standard output has the table")
             other = taken.setdefault(os.path.realpath(path), f"--{name}")
             if other != f"--{name}" and path != os.devnull:
-                raise typer.BadParameter(f"--{name} and {other} name the same file; choose another for one of them")
+                raise WrongUsage(f"--{name} and {other} name the same file; choose another for one of them")
             streams[name] = opened.enter_context(sinks.output(path, read))
         yield show.Besides(**streams)
 

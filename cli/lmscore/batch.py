@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 from . import __version__, encoding, journal, sinks, tables
 from .corpus import Corpus
 from .encoding import Encoder
-from .errors import LmscoreError, RecordError
+from .errors import LmscoreError, RecordError, WrongUsage
 from .files import ONCE, STDIN, is_stream, name_of
 from .formats import Format, compression, escaped
 from .job import TOKENS, WORDS, Job, Outcome, filled
@@ -360,25 +360,26 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
         summaries: where summaries go, by the option that says so; standard output and None are no files.
 
     Raises:
-        LmscoreError: there are no records, a column is missing or taken, or the output has no place or no format.
+        WrongUsage: by its name alone the output has no format, or by theirs the inputs; or names are used twice.
+        LmscoreError: there are no records, a column is missing or taken, or the output has no place.
     """
     form = Format.of(out)
     if out == STDIN:
-        raise LmscoreError("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
+        raise WrongUsage("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
     if form is None or form is Format.txt or compression(out):
-        raise LmscoreError(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
+        raise WrongUsage(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
     lists = [column.name for column in job.columns if column in (TOKENS, WORDS)]
     if lists and form in (Format.csv, Format.tsv):
-        raise LmscoreError(
+        raise WrongUsage(
             f"{out}: a list of {lists[0]} does not fit into {form.value.upper()}; write .jsonl or .parquet, "
             f"or --rows {lists[0].removesuffix('s')}"
         )
     if source.paths.count(STDIN) > 1:
-        raise LmscoreError(ONCE)
+        raise WrongUsage(ONCE)
     places = Places.of(out, summaries, source.paths)
     tables.check(source.paths, source.form)
     if source.shard is not None and any(map(is_stream, source.paths)):
-        raise LmscoreError("--shard reads its input twice, to count it first; give it a file")
+        raise WrongUsage("--shard reads its input twice, to count it first; give it a file")
     rows = tables.rows(source.paths, source.form)
     seen, readable, whole = list[Row](), list[Row](), False
     for row in rows:

@@ -7,6 +7,10 @@ class LmscoreError(Exception):
     """A failure a user can cause and mend: one line that says what, where, and what to do next."""
 
 
+class WrongUsage(LmscoreError):
+    """What is asked for cannot be, whatever the files hold."""
+
+
 class RecordError(LmscoreError):
     """One record's own failure: others may be scored nevertheless."""
 

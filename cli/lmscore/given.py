@@ -10,10 +10,9 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-import typer
-
 from . import files, hints
 from . import options as opt
+from .errors import WrongUsage
 from .formats import Format
 from .records import Text
 
@@ -25,26 +24,26 @@ def texts(texts: list[str], paths: list[str], whole: bool, context: str | None) 
     """The texts to score, from the one place that names them: the command line, files, or standard input.
 
     Raises:
-        typer.BadParameter: two places are named, or none.
+        WrongUsage: two places are named, or none.
     """
     if texts and paths:
-        raise typer.BadParameter("TEXT and --file exclude each other; give one of them")
+        raise WrongUsage("TEXT and --file exclude each other; give one of them")
     if files.STDIN in texts:
         if len(texts) > 1:
-            raise typer.BadParameter("- stands for standard input and takes no other TEXT beside it")
+            raise WrongUsage("- stands for standard input and takes no other TEXT beside it")
         texts, paths = [], [files.STDIN]
     if not texts and not paths:
         if sys.stdin is None or sys.stdin.isatty():
-            raise typer.BadParameter('nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE')
+            raise WrongUsage('nothing to score; give a TEXT, as in lmscore score "The cat sat", or --file FILE')
         paths = [files.STDIN]
     if not paths:
         if whole:
-            raise typer.BadParameter("--whole is for --file and standard input; a TEXT is whole as it stands")
+            raise WrongUsage("--whole is for --file and standard input; a TEXT is whole as it stands")
         for hint in hints.of_arguments(texts):
             log.warning("%s", hint)
         return files.texts_from_arguments(texts, context)
     if paths.count(files.STDIN) > 1:
-        raise typer.BadParameter(files.ONCE)
+        raise WrongUsage(files.ONCE)
     for path in paths:  # one that is not there is said before the others are scored
         files.check_text(path)
     read = files.whole_text if whole else files.texts_from_file
@@ -55,15 +54,15 @@ def compared(texts: list[str], models: Sequence[str], context: str | None) -> It
     """The two texts to compare under one model, or the one to compare under two.
 
     Raises:
-        typer.BadParameter: there are more or fewer.
+        WrongUsage: there are more or fewer.
     """
     if (len(texts), len(models)) not in ((2, 1), (1, 2)):
-        raise typer.BadParameter(
+        raise WrongUsage(
             f"{len(texts)} text{'s' * (len(texts) != 1)} and {len(models)} model{'s' * (len(models) != 1)}: "
             "give two texts, or one and --model twice"
         )
     if texts.count(files.STDIN) > 1:
-        raise typer.BadParameter("- stands for standard input, which can be one of the texts, not both")
+        raise WrongUsage("- stands for standard input, which can be one of the texts, not both")
     for slip in hints.of_arguments(texts, "- and < read it"):
         log.warning("%s", slip)
     given = [
@@ -81,14 +80,14 @@ def groups(file: str, form: opt.InputFormat | None, context: str | None, join: s
     """The groups of candidates in a file.
 
     Raises:
-        typer.BadParameter: a context for groups that bring their own, or something to join to none.
+        WrongUsage: a context for groups that bring their own, or something to join to none.
     """
     by_name = "jsonl" if Format.of(file) is Format.jsonl else "lines"
     lines = (form or by_name) == "lines"
     if lines and join and not context:
-        raise typer.BadParameter("--join needs a context; give --context too")
+        raise WrongUsage("--join needs a context; give --context too")
     if not lines and context is not None:
-        raise typer.BadParameter('--context is for a file of lines; in JSONL each group has its own "context"')
+        raise WrongUsage('--context is for a file of lines; in JSONL each group has its own "context"')
     files.check_text(file)
     return files.groups_from_lines(file, context, join) if lines else files.groups_from_jsonl(file, join)
 

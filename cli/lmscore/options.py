@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Optional
 import typer
 
 from .catalogue import DEFAULT_MODEL
+from .errors import WrongUsage
 from .formats import Format as FileFormat
 from .formats import compression
 from .records import Boundary, Measure, OnError, Rows
@@ -44,20 +45,20 @@ class Format(str, Enum):
         """The format asked for, else the one the output's name asks for, else a table: decided here alone.
 
         Raises:
-            typer.BadParameter: two formats are asked for, or the name is one of a file that only `batch` writes.
+            WrongUsage: two formats are asked for, or the name is one of a file that only `batch` writes.
         """
         if chosen is not None and json and chosen is not cls.json:
-            raise typer.BadParameter(f"--json and --format {chosen.value} contradict each other")
+            raise WrongUsage(f"--json and --format {chosen.value} contradict each other")
         path = output or ""
         named, packed = FileFormat.of(path), compression(path)
         if named is FileFormat.parquet or packed:
             kind = "compressed files" if packed else "Parquet, which lmscore batch does"
-            raise typer.BadParameter(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")
+            raise WrongUsage(f"-o {output}: this does not write {kind}; end it in .jsonl, .csv or .tsv")
         if chosen is not None or json:
             return chosen or cls.json
         suffix = PurePath(path).suffix.lower()
         if suffix in (".html", ".htm", ".svg"):
-            raise typer.BadParameter(f"-o {output}: this writes no pages and pictures; --html and --svg do, beside it")
+            raise WrongUsage(f"-o {output}: this writes no pages and pictures; --html and --svg do, beside it")
         if suffix == ".json":
             return cls.json
         by_name = {FileFormat.jsonl: cls.json, FileFormat.csv: cls.csv, FileFormat.tsv: cls.tsv}
@@ -67,11 +68,11 @@ class Format(str, Enum):
         """Refuse what is for tables alone, where this is no table.
 
         Raises:
-            typer.BadParameter: one of these options was given, and tables are not written.
+            WrongUsage: one of these options was given, and tables are not written.
         """
         for name, value in asked.items():
             if value and self is not Format.table:
-                raise typer.BadParameter(f"--{name} is for tables, and this would write {self.value}; leave one out")
+                raise WrongUsage(f"--{name} is for tables, and this would write {self.value}; leave one out")
 
 
 class Color(str, Enum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import journal
-from .errors import LmscoreError
+from .errors import LmscoreError, WrongUsage
 from .files import is_device
 from .sinks import is_stdout, place_of
 
@@ -32,6 +32,7 @@ class Places:
             summaries: by the option that names one; standard output and None are no files.
 
         Raises:
+            WrongUsage: two of them are one.
             LmscoreError: there is no such place, or something else stands there.
         """
         places = cls(place_of(out, sources))
@@ -47,10 +48,10 @@ class Places:
                 continue
             found[option] = place_of(path, sources)
             if found[option] in taken:
-                raise LmscoreError(f"{option} {path} is where the records go; choose another place")
+                raise WrongUsage(f"{option} {path} is where the records go; choose another place")
         files = [place for place in found.values() if str(place) != os.devnull]
         if len(set(files)) < len(files):
-            raise LmscoreError(f"{' and '.join(found)} name the same file; choose another for one of them")
+            raise WrongUsage(f"{' and '.join(found)} name the same file; choose another for one of them")
         return places
 
     @property

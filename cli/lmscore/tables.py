@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from . import files
-from .errors import LmscoreError, one_line
+from .errors import LmscoreError, WrongUsage, one_line
 from .files import STDIN, name_of, opened
 from .formats import (
     GZIP,
@@ -108,7 +108,7 @@ def _format(path: str) -> Format:
     form = Format.of(path)
     if form is None:
         kinds = ", ".join(form.value for form in Format)
-        raise LmscoreError(f"{name_of(path)}: its name does not say what it is; choose --input-format: {kinds}")
+        raise WrongUsage(f"{name_of(path)}: its name does not say what it is; choose --input-format: {kinds}")
     return form
 
 

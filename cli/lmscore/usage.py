@@ -6,9 +6,8 @@ Knows what commands may be asked, and does none of it.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from . import options as opt
+from .errors import WrongUsage
 from .formats import SURROGATE
 from .records import Measure, OnError, Reading, Rows
 
@@ -22,10 +21,10 @@ def wording(words: bool, correction: opt.Correction) -> Literal["corrected", "pl
     """How words are to be read.
 
     Raises:
-        typer.BadParameter: they are not, but a correction was named.
+        WrongUsage: they are not, but a correction was named.
     """
     if not words and correction == "off":
-        raise typer.BadParameter("--word-correction is about words; give --words too")
+        raise WrongUsage("--word-correction is about words; give --words too")
     return None if not words else "corrected" if correction == "on" else "plain"
 
 
@@ -38,29 +37,29 @@ def check(style: "Style", words: bool = False, html: str | None = None, **asked:
         asked: options about tables, as they are called.
 
     Raises:
-        typer.BadParameter: it contradicts something else that is asked.
+        WrongUsage: it contradicts something else that is asked.
     """
     style.format.allow(**asked)
     if style.view != "table" and not style.tokens:
-        raise typer.BadParameter(f"--view {style.view} shows every token; leave out --no-tokens")
+        raise WrongUsage(f"--view {style.view} shows every token; leave out --no-tokens")
     if not (extras := style.extras.names):
         return
     if style.view == "heat":
-        raise typer.BadParameter(f"--{extras[0]} tells of each token in a table; choose --view both")
+        raise WrongUsage(f"--{extras[0]} tells of each token in a table; choose --view both")
     if words and style.format.is_rows:
-        raise typer.BadParameter(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
+        raise WrongUsage(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
     if not style.tokens and html is None:
-        raise typer.BadParameter(f"--{extras[0]} tells of each token; leave out --no-tokens")
+        raise WrongUsage(f"--{extras[0]} tells of each token; leave out --no-tokens")
 
 
 def check_pmi(by: Measure, bos: str | None) -> None:
     """See that pmi has what it compares with.
 
     Raises:
-        typer.BadParameter: there is to be no start symbol.
+        WrongUsage: there is to be no start symbol.
     """
     if by == "pmi" and bos == "none":
-        raise typer.BadParameter("--by pmi compares a context with a bare start symbol; choose one with --bos")
+        raise WrongUsage("--by pmi compares a context with a bare start symbol; choose one with --bos")
 
 
 def roles(
@@ -69,22 +68,22 @@ def roles(
     """Which columns mean what.
 
     Raises:
-        typer.BadParameter: they contradict each other.
+        WrongUsage: they contradict each other.
     """
     from .roles import Roles
 
     if sum((text is not None, candidates is not None, pair != (None, None))) > 1:
-        raise typer.BadParameter("--text-column, --candidates-column and --good-column exclude each other; give one")
+        raise WrongUsage("--text-column, --candidates-column and --good-column exclude each other; give one")
     if (pair[0] is None) != (pair[1] is None):
-        raise typer.BadParameter("--good-column and --bad-column belong together; give both")
+        raise WrongUsage("--good-column and --bad-column belong together; give both")
     if others["gold"] is not None and candidates is None:
-        raise typer.BadParameter("--gold-column says which of --candidates-column is right; give that too")
+        raise WrongUsage("--gold-column says which of --candidates-column is right; give that too")
     if others["group"] is not None and others["gold"] is None and pair[0] is None:
-        raise typer.BadParameter("--group-column groups accuracy; give --gold-column or --good-column too")
+        raise WrongUsage("--group-column groups accuracy; give --gold-column or --good-column too")
     names = pair if candidates is None else candidates.split(",")
     chosen = tuple(name for name in names if name is not None)
     if len(set(chosen)) < len(chosen):
-        raise typer.BadParameter(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
+        raise WrongUsage(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
     return Roles(text, chosen, first_is_gold=pair[0] is not None, join=join, **others)
 
 
@@ -94,7 +93,7 @@ def shard(shard: str | None) -> tuple[int, int] | None:
     part, _, parts = shard.partition("/")
     written = all(number.isdecimal() and len(number) < 10 for number in (part, parts))
     if not (written and 1 <= int(part) <= int(parts)):
-        raise typer.BadParameter(f"--shard {shard}: give it as I/N, with I from 1 to N: --shard 1/8")
+        raise WrongUsage(f"--shard {shard}: give it as I/N, with I from 1 to N: --shard 1/8")
     return int(part), int(parts)
 
 
@@ -114,13 +113,13 @@ def job(
     """What to do with each record.
 
     Raises:
-        typer.BadParameter: it contradicts itself, would do nothing, or names a column that there is not.
+        WrongUsage: it contradicts itself, would do nothing, or names a column that there is not.
     """
     from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
     for option, given in (("--prefix", prefix), ("--join", roles.join)):
         if SURROGATE.search(given):  # what the shell could not decode
-            raise typer.BadParameter(f"{option} is not valid UTF-8; convert it first, with iconv for instance")
+            raise WrongUsage(f"{option} is not valid UTF-8; convert it first, with iconv for instance")
     _check_job(roles, reading.extras.names, by, bos, tokens, words, rows)
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
     answered = roles.gold is not None or roles.first_is_gold
@@ -133,7 +132,7 @@ def job(
     names = usual if chosen is None else chosen
     for name in names:
         if name not in known:
-            raise typer.BadParameter(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
+            raise WrongUsage(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
     added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
     return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, rows)
 
@@ -144,23 +143,21 @@ def _check_job(
     """See that what is asked of a job goes together.
 
     Raises:
-        typer.BadParameter: it contradicts itself, or would do nothing.
+        WrongUsage: it contradicts itself, or would do nothing.
     """
     if extras and not (tokens or (rows == "token" and "top" not in extras)):
         instead = "give --tokens too" if rows == "record" else "choose --rows token"
         if rows != "record" and "top" in extras:
             instead = "give --tokens, and no --rows"
-        raise typer.BadParameter(f"--{extras[-1]} tells of each token; {instead}")
+        raise WrongUsage(f"--{extras[-1]} tells of each token; {instead}")
     if tokens and roles.candidates:
-        raise typer.BadParameter("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
+        raise WrongUsage("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
     if (words or rows != "record") and roles.candidates:
-        raise typer.BadParameter(f"{'--words' if words else '--rows'} is for texts; candidates have totals alone")
+        raise WrongUsage(f"{'--words' if words else '--rows'} is for texts; candidates have totals alone")
     if (tokens or words) and rows != "record":
-        raise typer.BadParameter(f"--rows {rows} has a row for each; leave out {'--tokens' if tokens else '--words'}")
+        raise WrongUsage(f"--rows {rows} has a row for each; leave out {'--tokens' if tokens else '--words'}")
     if by != "sum" and not roles.candidates:
-        raise typer.BadParameter("--by chooses among candidates; give --candidates-column or --good-column too")
+        raise WrongUsage("--by chooses among candidates; give --candidates-column or --good-column too")
     check_pmi(by, bos)
     if (by == "pmi" or roles.join) and roles.context is None:
-        raise typer.BadParameter(
-            f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too"
-        )
+        raise WrongUsage(f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too")
