@@ -15,12 +15,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from . import __version__, encoding, journal, sinks, tables
+from . import __version__, journal, sinks, tables
 from .corpus import Corpus
 from .encoding import Encoder
 from .errors import LmscoreError, RecordError, WrongUsage
 from .files import ONCE, STDIN, is_stream, name_of
-from .formats import Format, compression, escaped
+from .formats import Format, as_json, compression, escaped
 from .job import TOKENS, WORDS, Job, Outcome, filled
 from .places import Places
 from .planning import more_together, num_shared
@@ -291,7 +291,7 @@ def _placed(outcome: Outcome) -> str:
 def _error(outcome: Outcome) -> bytes:
     row = outcome.asked.row
     record = row.line if row.fault is not None else row.fields
-    said = encoding.as_json({"where": row.where, "reason": _placed(outcome), "record": record})
+    said = as_json({"where": row.where, "reason": _placed(outcome), "record": record})
     return f"{escaped(said)}\n".encode("utf-8", "backslashreplace")
 
 

@@ -7,7 +7,6 @@ Knows nothing of scores: a column is a name and a kind.
 
 import io
 import json
-import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import LmscoreError, one_line
-from .formats import Format, escaped
+from .formats import Format, as_json, cell, escaped
 from .tables import Row
 
 Kind = Literal["number", "count", "string", "flag", "byte"]
@@ -150,8 +149,8 @@ class Encoder:
         return f"{{{', '.join(filter(None, (theirs, ours)))}}}\n".encode()
 
     def _fields(self, record: Filled) -> list[Any]:
-        theirs = [_cell(record.row.fields.get(name)) for name in self._header]
-        return [*theirs, *(_cell(record.values.get(column.name)) for column in self._added)]
+        theirs = [cell(record.row.fields.get(name)) for name in self._header]
+        return [*theirs, *(cell(record.values.get(column.name)) for column in self._added)]
 
     def _separated(self, rows: Sequence[Sequence[Any]]) -> bytes:
         import csv
@@ -264,32 +263,3 @@ def _type(column: Column) -> Any:
     else:
         held = plain[column.kind]()
     return pa.list_(held) if column.listed else held
-
-
-def _cell(value: Any) -> Any:
-    """A value in CSV: nothing for null; lists, structs and flags as JSON writes them, all else as it prints."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if value is None or isinstance(value, str):
-        return value
-    return as_json(value) if isinstance(value, bool | int | float | list | dict) else _plain(value)
-
-
-def as_json(value: Any) -> str:
-    """As JSON: what that has no name for as it prints, bytes as hexadecimal digits, and no number for NaN."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(held) for name, held in value.items()}
-    return [_finite(held) for held in value] if isinstance(value, list | tuple) else value  # a map has pairs

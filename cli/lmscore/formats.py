@@ -1,4 +1,4 @@
-"""How files of records are written down: the format that a name tells, bytes as text, lines as JSON objects.
+"""How files of records are written down: the format that a name tells, bytes as text, values in JSON and in CSV.
 
 Opens nothing. What it refuses in a line it does not place: where that stands, its caller knows.
 """
@@ -6,6 +6,7 @@ Opens nothing. What it refuses in a line it does not place: where that stands, i
 import codecs
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -110,6 +111,35 @@ def parsed(line: str, odd: Callable[[str], None] = lambda _: None) -> dict[str, 
         except UnicodeEncodeError as err:
             raise LmscoreError("half a surrogate pair, which is no character") from err
     return found
+
+
+def cell(value: Any) -> Any:
+    """A value for CSV: nothing for null; lists, structs and flags as JSON writes them, all else as it prints."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str):
+        return value
+    return as_json(value) if isinstance(value, bool | int | float | list | dict) else _plain(value)
+
+
+def as_json(value: Any) -> str:
+    """As JSON: what that has no name for as it prints, bytes as hexadecimal digits, and no number for NaN."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(held) for name, held in value.items()}
+    return [_finite(held) for held in value] if isinstance(value, list | tuple) else value  # a map has pairs
 
 
 def escaped(line: str) -> str:

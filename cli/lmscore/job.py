@@ -4,14 +4,14 @@ Knows no files, no model and no format.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from .encoding import Column, Filled
 from .records import EVERYTHING, Extras, Measure, OnError, Ranking, Reading, Rows, Score
 from .roles import Asked, Roles
-from .views.rows import token_object, word_object
+from .views.rows import token_object
 
 
 def _by_name(*columns: Column) -> Mapping[str, Column]:
@@ -176,7 +176,7 @@ def _value(score: Score, column: Column, extras: Extras) -> Any:
     if column == TOKENS:
         return [token_object(token, extras) for token in score.tokens]
     if column == WORDS:
-        return [] if score.words is None else list(map(word_object, score.words.items))
+        return [] if score.words is None else list(map(asdict, score.words.items))
     if column.name.startswith("weakest_"):
         return getattr(score.weakest, column.name.removeprefix("weakest_"), None)
     return getattr(score, column.name)

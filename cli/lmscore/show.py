@@ -16,7 +16,7 @@ from . import options as opt
 from . import sinks, terminal
 from .catalogue import Holding
 from .download import cache_root
-from .formats import escaped
+from .formats import cell, escaped
 from .records import NOTHING_MORE, Extras, Measure, Provenance, Ranking, Reading, Score
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str
         if writer is None:
             writer = csv.DictWriter(lines, list(row), delimiter=separator, lineterminator="\r\n")
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerow({name: cell(value) for name, value in row.items()})
         stream.flush()
 
 

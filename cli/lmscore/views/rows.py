@@ -1,6 +1,5 @@
 """Records as JSON objects and as rows for CSV and TSV. Always nats; a value that does not exist is null or empty."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -19,7 +18,6 @@ from ..records import (
     Score,
     Stretch,
     Token,
-    Word,
 )
 
 
@@ -48,16 +46,11 @@ def _words(score: Score) -> dict[str, Any]:
     if score.words is None:
         return {}
     return {
-        "words": list(map(word_object, score.words.items)),
+        "words": list(map(asdict, score.words.items)),
         "word_correction": score.words.corrected,
         "word_marks": score.words.marks,
         "word_end_context": score.words.end_context,
     }
-
-
-def word_object(word: Word) -> dict[str, Any]:
-    """A word's fields."""
-    return asdict(word)
 
 
 def ranking_object(ranking: Ranking, tokens: bool = True, top: int | None = None) -> dict[str, Any]:
@@ -235,7 +228,7 @@ def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Extras = NO
         model = _provenance(score.model)
         if score.words is not None:
             for word in score.words.items:
-                yield {"text_index": number, **word_object(word), **model}
+                yield {"text_index": number, **asdict(word), **model}
             continue
         if not tokens:
             flat = score_object(score, tokens=False)
@@ -244,10 +237,7 @@ def score_rows(scores: Iterable[Score], tokens: bool = True, extras: Extras = NO
             told = {"text_index": number, **flat, **_flat_weakest(weakest), **model}
             yield {**told, "context": context, "text": text}
         for token in score.tokens if tokens else ():
-            fields = {**token_object(token, extras), "bytes": token.bytes.hex()}
-            if "top" in fields:
-                fields["top"] = fields["top"] and json.dumps(fields["top"], ensure_ascii=False)
-            yield {"text_index": number, **fields, **model}
+            yield {"text_index": number, **token_object(token, extras), "bytes": token.bytes.hex(), **model}
 
 
 def ranking_rows(rankings: Iterable[Ranking], top: int | None = None) -> Iterator[dict[str, Any]]:
