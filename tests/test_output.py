@@ -170,6 +170,7 @@ def test_a_ranking_as_rows(cli: Cli, tmp_path: Path) -> None:
     assert {row["text"] for row in read[:-2]} == set(HOSTILE)
     assert [row["place"] for row in read[-2:]] == ["1", "2"]
     assert {row["context"] for row in read[:-2]} == {"The\n"}
+    assert {row["tied"] for row in read} == {"false"}, "as JSON writes it, and batch"
 
 
 @pytest.mark.parametrize(

@@ -485,25 +485,22 @@ def test_a_bad_record_is_one_row_of_nulls(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "said"),
     [
-        (["score", "a", "--word-correction", "off"], 2, "give --words too"),
-        (["score", "a", "--words", "--format", "csv", "--rank"], 2, "--words makes a row a word"),
-        (["batch", "IN", "-o", "OUT.csv", "--words"], 1, "--rows word"),
-        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "token", "--top", "3"], 2, "give --tokens, and no --rows"),
-        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--words"], 2, "leave out --words"),
-        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--rank"], 2, "choose --rows token"),
+        (["score", "a", "--word-correction", "off"], "give --words too"),
+        (["score", "a", "--words", "--format", "csv", "--rank"], "--words makes a row a word"),
+        (["batch", "IN", "-o", "OUT.csv", "--words"], "--rows word"),
+        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "token", "--top", "3"], "give --tokens, and no --rows"),
+        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--words"], "leave out --words"),
+        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--rank"], "choose --rows token"),
         (
             ["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--good-column", "a", "--bad-column", "b"],
-            2,
             "--rows is for texts",
         ),
     ],
 )
-def test_what_contradicts_itself_is_refused(
-    cli: Cli, tmp_path: Path, arguments: list[str], code: int, said: str
-) -> None:
+def test_what_contradicts_itself_is_refused(cli: Cli, tmp_path: Path, arguments: list[str], said: str) -> None:
     (tmp_path / "IN").write_text("a\n", encoding="utf-8")
     places = [str(tmp_path / word) if word in ("IN", "OUT.csv", "OUT.jsonl") else word for word in arguments]
     ended = cli(*places, "--input-format", "txt") if arguments[0] == "batch" else cli(*places)
-    assert (ended.code, ended.err.count("\n")) == (code, 1) and said in ended.err
+    assert said in ended.misuse
