@@ -33,6 +33,7 @@ IMPORTS = {
     "catalogue": "errors",
     "hints": "formats records",
     "given": "errors files formats hints options records",
+    "gathering": "",
     "usage": "errors formats job options records roles",
     "formats": "errors",
     "files": "errors formats records",

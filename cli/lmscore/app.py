@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import typer
@@ -19,6 +19,7 @@ from . import __version__, catalogue, download, files, given, hints, interrupt, 
 from . import options as opt
 from .errors import LmscoreError, WrongUsage
 from .formats import Format
+from .gathering import gathered
 from .records import Ranking, Reading, Score, Text
 
 if TYPE_CHECKING:
@@ -82,39 +83,26 @@ def lmscore(version: opt.VersionOpt = False) -> None:
 
 
 @app.command()
+@gathered
 def score(
+    *,
     texts: opt.TextsArg = None,
     file: opt.FilesOpt = None,
     whole: opt.WholeOpt = False,
     context: opt.ContextOpt = None,
     top: opt.TopTokensOpt = 0,
-    model: opt.ModelOpt = opt.MODEL,
-    revision: opt.RevisionOpt = None,
-    trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = "auto",
-    device: opt.DeviceOpt = "auto",
-    threads: opt.ThreadsOpt = None,
-    bos: opt.BosOpt = None,
-    eos: opt.EosOpt = False,
-    parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = "joint",
-    stride: opt.StrideOpt = None,
-    json: opt.JsonOpt = False,
-    format: opt.FormatOpt = None,
+    model: opt.ModelOpt = opt.DEFAULT_MODEL,
+    opening: opt.Opening,
+    cutting: opt.Cutting,
+    word_correction: opt.WordCorrectionOpt = "on",
+    showing: opt.Showing,
+    view: opt.ViewOpt = None,
     no_tokens: opt.NoTokensOpt = False,
+    words: opt.WordsOpt = False,
     rank: opt.RankOpt = False,
     entropy: opt.EntropyOpt = False,
-    words: opt.WordsOpt = False,
-    word_correction: opt.WordCorrectionOpt = "on",
-    unit: opt.UnitOpt = opt.Unit.nats,
-    view: opt.ViewOpt = None,
     explain: opt.ExplainOpt = 0,
-    svg: opt.SvgOpt = None,
-    html: opt.HtmlOpt = None,
-    output: opt.OutOpt = None,
-    color: opt.ColorOpt = opt.Color.auto,
-    quiet: opt.QuietOpt = False,
-    verbose: opt.VerboseOpt = False,
+    talk: opt.Talk,
 ) -> None:
     """Score texts: each token's log-probability given all before it, the total, and the weakest token.
 
@@ -124,58 +112,37 @@ def score(
 
     - `lmscore score --json --file lines.txt | jq .perplexity`
     """
-    asked = Reading(eos, parse_special, boundary, stride, rank, entropy, top, usage.wording(words, word_correction))
-    style = show.Style(
-        opt.Format.of(format, json, output),
-        not no_tokens,
-        unit=unit,
-        color=color.wanted,
-        extras=asked.extras,
-        view=view or "table",
-        explain=explain,
-    )
-    usage.check(style, words, html, view=view, explain=explain, svg=svg)
-    reading = show.told_in_full(asked) if explain or html else replace(asked, rank=style.ranks)
-    terminal.listen(quiet, verbose)
+    asked = cutting.reading(rank=rank, entropy=entropy, top=top, words=usage.wording(words, word_correction))
+    style = show.Style.of(showing, view, tokens=not no_tokens, extras=asked.extras, explain=explain)
+    usage.check(style, words, showing.html, view=view, explain=explain, svg=showing.svg)
+    reading = show.told_in_full(asked) if explain or showing.html else replace(asked, rank=style.ranks)
+    terminal.listen(talk.quiet, talk.verbose)
     source = given.begun(given.spaced(given.texts(texts or [], file or [], whole, context)))
     read = file or [files.STDIN]
-    with sinks.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
-        scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
-        with terminal.pace(quiet) as pace:
+    with sinks.output(showing.output, read) as stream, _besides(showing, read) as besides:
+        scorer = _open(model, opening, talk.quiet)
+        with terminal.pace(talk.quiet) as pace:
             scores = _timed(scorer.scores(source, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
             show.scores(scores, stream, style, besides)
 
 
 @app.command()
+@gathered
 def rank(
+    *,
     file: opt.CandidatesArg,
     context: opt.ContextOpt = None,
     join: opt.JoinOpt = "",
     by: opt.ByOpt = "sum",
     top: opt.TopPlacesOpt = None,
     input_format: opt.InputFormatOpt = None,
-    model: opt.ModelOpt = opt.MODEL,
-    revision: opt.RevisionOpt = None,
-    trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = "auto",
-    device: opt.DeviceOpt = "auto",
-    threads: opt.ThreadsOpt = None,
-    bos: opt.BosOpt = None,
-    eos: opt.EosOpt = False,
-    parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = "joint",
-    stride: opt.StrideOpt = None,
-    json: opt.JsonOpt = False,
-    format: opt.FormatOpt = None,
-    no_tokens: opt.NoTokensOpt = False,
-    unit: opt.UnitOpt = opt.Unit.nats,
+    model: opt.ModelOpt = opt.DEFAULT_MODEL,
+    opening: opt.Opening,
+    cutting: opt.Cutting,
+    showing: opt.Showing,
     view: opt.ViewOpt = None,
-    svg: opt.SvgOpt = None,
-    html: opt.HtmlOpt = None,
-    output: opt.OutOpt = None,
-    color: opt.ColorOpt = opt.Color.auto,
-    quiet: opt.QuietOpt = False,
-    verbose: opt.VerboseOpt = False,
+    no_tokens: opt.NoTokensOpt = False,
+    talk: opt.Talk,
 ) -> None:
     """Rank candidates by the log-probability that the model gives them, after a shared context.
 
@@ -185,47 +152,31 @@ def rank(
 
     A line of groups.jsonl: `{"context": "2 + 2 =", "candidates": [" 4", " 5"]}`
     """
-    style = show.Style(
-        opt.Format.of(format, json, output), not no_tokens, top, unit, color.wanted, view=view or "table"
-    )
-    usage.check(style, view=view, svg=svg)
-    usage.check_pmi(by, bos)
-    reading = Reading(eos, parse_special, boundary, stride)
-    reading = show.told_in_full(reading) if html else reading
-    terminal.listen(quiet, verbose)
+    style = show.Style.of(showing, view, tokens=not no_tokens, top=top)
+    usage.check(style, view=view, svg=showing.svg)
+    usage.check_pmi(by, opening.bos)
+    reading = show.told_in_full(cutting.reading()) if showing.html else cutting.reading()
+    terminal.listen(talk.quiet, talk.verbose)
     groups = given.hinted(given.begun(given.groups(file, input_format, context, join)))
-    with sinks.output(output, [file]) as stream, _besides(output, [file], svg=svg, html=html) as besides:
-        scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
-        with terminal.pace(quiet) as pace:
+    with sinks.output(showing.output, [file]) as stream, _besides(showing, [file]) as besides:
+        scorer = _open(model, opening, talk.quiet)
+        with terminal.pace(talk.quiet) as pace:
             rankings = scorer.rankings(groups, by, reading, tick=show.ticks(pace))
             show.rankings(_timed(rankings, _tokens_of), stream, style, besides)
 
 
 @app.command()
+@gathered
 def diff(
+    *,
     texts: opt.ComparedArg = None,
     context: opt.ContextOpt = None,
     model: opt.ModelsOpt = None,
-    revision: opt.RevisionOpt = None,
-    trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = "auto",
-    device: opt.DeviceOpt = "auto",
-    threads: opt.ThreadsOpt = None,
-    bos: opt.BosOpt = None,
-    eos: opt.EosOpt = False,
-    parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = "joint",
-    stride: opt.StrideOpt = None,
-    json: opt.JsonOpt = False,
-    format: opt.FormatOpt = None,
-    unit: opt.UnitOpt = opt.Unit.nats,
+    opening: opt.Opening,
+    cutting: opt.Cutting,
+    showing: opt.Showing,
     view: opt.ComparedViewOpt = None,
-    svg: opt.SvgOpt = None,
-    html: opt.HtmlOpt = None,
-    output: opt.OutOpt = None,
-    color: opt.ColorOpt = opt.Color.auto,
-    quiet: opt.QuietOpt = False,
-    verbose: opt.VerboseOpt = False,
+    talk: opt.Talk,
 ) -> None:
     """Compare two texts, or one under two models: where they differ, word by word, and what decides.
 
@@ -237,44 +188,30 @@ def diff(
     """
     from . import comparison
 
-    style = show.Style(opt.Format.of(format, json, output), unit=unit, color=color.wanted, view=view or "table")
-    usage.check(style, view=view, svg=svg)
-    reading = Reading(eos, parse_special, boundary, stride)
-    reading = show.told_in_full(reading) if html else reading
-    terminal.listen(quiet, verbose)
+    style = show.Style.of(showing, view)
+    usage.check(style, view=view, svg=showing.svg)
+    reading = show.told_in_full(cutting.reading()) if showing.html else cutting.reading()
+    terminal.listen(talk.quiet, talk.verbose)
     # By hand, since a list that is read from the environment is cut at blanks, and a folder's name may hold them.
-    models = model or [os.environ.get("LMSCORE_MODEL") or opt.MODEL]
+    models = model or [os.environ.get("LMSCORE_MODEL") or opt.DEFAULT_MODEL]
     source = list(given.spaced(given.compared(texts or [], models, context)))
     read = [files.STDIN]
-    with sinks.output(output, read) as stream, _besides(output, read, svg=svg, html=html) as besides:
-        opened = (_open(quiet, name, revision, trust_remote_code, dtype, device, threads, bos) for name in models)
-        first, second = _scored_by(opened, source, reading, quiet)
+    with sinks.output(showing.output, read) as stream, _besides(showing, read) as besides:
+        opened = (_open(name, opening, talk.quiet) for name in models)
+        first, second = _scored_by(opened, source, reading, talk.quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
         show.comparison(compare(first, second), stream, style, besides)
 
 
 @app.command()
+@gathered
 def batch(
+    *,
     inputs: opt.InputsArg,
     output: opt.RecordsOutOpt,
     input_format: opt.RecordsFormatOpt = None,
-    text_column: opt.TextColumnOpt = None,
-    context_column: opt.ContextColumnOpt = None,
-    id_column: opt.IdColumnOpt = None,
-    candidates_column: opt.CandidatesColumnOpt = None,
-    gold_column: opt.GoldColumnOpt = None,
-    good_column: opt.GoodColumnOpt = None,
-    bad_column: opt.BadColumnOpt = None,
-    group_column: opt.GroupColumnOpt = None,
-    join: opt.JoinOpt = "",
-    columns: opt.ColumnsOpt = None,
-    prefix: opt.PrefixOpt = "",
-    tokens: opt.TokensOpt = False,
-    words: opt.NestedWordsOpt = False,
-    rows: opt.RowsOpt = "record",
-    rank: opt.RankColumnOpt = False,
-    entropy: opt.EntropyColumnOpt = False,
-    top: opt.TopColumnOpt = 0,
+    columns: opt.Columns,
+    added: opt.Added,
     by: opt.ByOpt = "sum",
     on_error: opt.OnErrorOpt = "stop",
     limit: opt.LimitOpt = None,
@@ -282,20 +219,11 @@ def batch(
     restart: opt.RestartOpt = False,
     summary: opt.SummaryOpt = None,
     html: opt.SummaryHtmlOpt = None,
-    model: opt.ModelOpt = opt.MODEL,
-    revision: opt.RevisionOpt = None,
-    trust_remote_code: opt.TrustOpt = False,
-    dtype: opt.DTypeOpt = "auto",
-    device: opt.DeviceOpt = "auto",
-    threads: opt.ThreadsOpt = None,
-    bos: opt.BosOpt = None,
-    eos: opt.EosOpt = False,
-    parse_special: opt.ParseSpecialOpt = False,
-    boundary: opt.BoundaryOpt = "joint",
-    stride: opt.StrideOpt = None,
+    model: opt.ModelOpt = opt.DEFAULT_MODEL,
+    opening: opt.Opening,
+    cutting: opt.Cutting,
     word_correction: opt.WordCorrectionOpt = "on",
-    quiet: opt.QuietOpt = False,
-    verbose: opt.VerboseOpt = False,
+    talk: opt.Talk,
 ) -> None:
     """Score or rank every record of a dataset, keep its columns, and add up the whole.
 
@@ -312,38 +240,24 @@ def batch(
 
     if html is not None and sinks.is_stdout(html):
         raise WrongUsage("--html names a file: standard output has the summary")
-    terminal.listen(quiet, verbose)
-    roles = usage.roles(
-        text_column,
-        candidates_column,
-        (good_column, bad_column),
-        join,
-        context=context_column,
-        id=id_column,
-        gold=gold_column,
-        group=group_column,
-    )
+    terminal.listen(talk.quiet, talk.verbose)
     source = batches.Source(tuple(inputs), input_format, limit, usage.shard(shard))
-    wording = usage.wording(words or rows == "word", word_correction)
-    reading = Reading(eos, parse_special, boundary, stride, rank, entropy, top, wording)
-    job = usage.job(
-        roles, reading, by, bos, on_error, columns=columns, prefix=prefix, tokens=tokens, words=words, rows=rows
-    )
+    job = usage.job(columns, added, cutting, word_correction, by, opening.bos, on_error)
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
     form = input_format or Format.of(inputs[0])
-    for hint in hints.of_dataset(todo.first, form, todo.job.roles, text_column):
+    for hint in hints.of_dataset(todo.first, form, todo.job.roles, columns.text_column):
         log.warning("%s", hint)
     with sinks.output(None) as stream:
-        scorer = _open(quiet, model, revision, trust_remote_code, dtype, device, threads, bos)
+        scorer = _open(model, opening, talk.quiet)
         keep = show.summary_keeper(summary, html, ", ".join(map(files.name_of, inputs)), scorer.provenance, by)
-        stopped = contextlib.nullcontext() if quiet else interrupt.told(f"stopped: {KEPT}")
-        with stopped, terminal.pace(quiet) as pace:
+        stopped = contextlib.nullcontext() if talk.quiet else interrupt.told(f"stopped: {KEPT}")
+        with stopped, terminal.pace(talk.quiet) as pace:
             done = batches.carry_out(todo, scorer, restart, show.progress(pace), keep)
         with contextlib.suppress(sinks.ClosedPipe):  # the work is done, and its exit code stands
             if summary is None or not sinks.is_stdout(summary):
                 show.summary(done, scorer.provenance, by, stream)
     bad = f"{done.corpus.bad:,} bad, kept in {todo.places.errors}" if done.corpus.bad else ""
-    if not quiet:
+    if not talk.quiet:
         terminal.say("done", "; ".join(filter(None, (done.sentence, bad))))
     if bad and on_error == "skip":
         raise LmscoreError(f"not all records were scored: {bad}")
@@ -373,16 +287,16 @@ def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
 
 
 @contextlib.contextmanager
-def _besides(output: str | None, read: Sequence[str], **names: str | None) -> Iterator[show.Besides]:
+def _besides(showing: opt.Showing, read: Sequence[str]) -> Iterator[show.Besides]:
     """The files that are written beside the output, as far as they are named.
 
     Raises:
         WrongUsage: one of them is standard output, or where something else is written.
     """
-    taken = {} if output is None else {os.path.realpath(output): "-o"}
+    taken = {} if showing.output is None else {os.path.realpath(showing.output): "-o"}
     with contextlib.ExitStack() as opened:
         streams = dict[str, TextIO]()
-        for name, path in names.items():
+        for name, path in (("svg", showing.svg), ("html", showing.html)):
             if path is None:
                 continue
             if sinks.is_stdout(path):
@@ -404,35 +318,17 @@ def _scored_by(scorers: Iterator["Scorer"], texts: Sequence[Text], reading: Read
         del scorer
 
 
-def _open(
-    quiet: bool,
-    model: str,
-    revision: str | None,
-    trust_remote_code: bool,
-    dtype: opt.DType,
-    device: opt.Device,
-    threads: int | None,
-    bos: str | None,
-) -> "Scorer":
+def _open(model: str, opening: opt.Opening, quiet: bool) -> "Scorer":
     """Open the model that was chosen, and say how long that took."""
     began = time.perf_counter()
-    if threads is not None:  # the tokenizer's, unless something else was decided on for them
-        os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    if opening.threads is not None:  # the tokenizer's, unless something else was decided on for them
+        os.environ.setdefault("RAYON_NUM_THREADS", str(opening.threads))
     gc.disable()  # hardly any of what is loaded here is garbage before the end: no use in searching it, ever again
     try:
         with terminal.progress(quiet) as report:
             from .scorer import open_scorer
 
-            scorer = open_scorer(
-                model,
-                revision=revision,
-                trust_remote_code=trust_remote_code,
-                dtype=dtype,
-                device=device,
-                threads=threads,
-                bos=bos,
-                report=report,
-            )
+            scorer = open_scorer(model, **asdict(opening), report=report)
     finally:
         gc.freeze()
         gc.enable()

@@ -1,28 +1,18 @@
-"""Every option of the command line, once: its type, its names, its help."""
+"""Every option of the command line, once: its type, its names, its help; and which of them go together."""
 
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from .catalogue import DEFAULT_MODEL
+from .catalogue import DEFAULT_MODEL as DEFAULT_MODEL
 from .errors import WrongUsage
 from .formats import Format as FileFormat
 from .formats import compression
-from .records import Boundary, Measure, OnError, Rows
-from .views.units import Unit
-
-__all__ = [
-    "Color",
-    "Correction",
-    "DType",
-    "Device",
-    "Format",
-    "InputFormat",
-    "Unit",
-    "View",
-]
+from .records import Boundary, Measure, OnError, Reading, Rows
+from .views.units import Unit as Unit
 
 
 class Format(str, Enum):
@@ -261,7 +251,7 @@ ModelsOpt = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="As for `lmscore score`; twice, to compare two. If not given: LMSCORE_MODEL, else smollm2.",
+        help=f"As for `lmscore score`; twice, to compare two. If not given: LMSCORE_MODEL, else {DEFAULT_MODEL}.",
         show_default=False,
         **_MODEL,
     ),
@@ -438,4 +428,90 @@ VersionOpt = Annotated[
     bool, typer.Option("--version", help="Show the versions of lmscore, torch and transformers.", **_FLAG)
 ]
 
-MODEL = DEFAULT_MODEL
+
+# What several commands take together, or one takes for one purpose: see `gathering`.
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open a model, whichever it is."""
+
+    revision: RevisionOpt = None
+    trust_remote_code: TrustOpt = False
+    dtype: DTypeOpt = "auto"
+    device: DeviceOpt = "auto"
+    threads: ThreadsOpt = None
+    bos: BosOpt = None
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How a text is cut into tokens and windows."""
+
+    eos: EosOpt = False
+    parse_special: ParseSpecialOpt = False
+    boundary: BoundaryOpt = "joint"
+    stride: StrideOpt = None
+
+    def reading(self, **read_out: Any) -> Reading:
+        """This, and what is read out of each token."""
+        return Reading(self.eos, self.parse_special, self.boundary, self.stride, **read_out)
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How results are shown, and where."""
+
+    json: JsonOpt = False
+    format: FormatOpt = None
+    output: OutOpt = None
+    svg: SvgOpt = None
+    html: HtmlOpt = None
+    color: ColorOpt = Color.auto
+    unit: UnitOpt = Unit.nats
+
+    @property
+    def form(self) -> Format:
+        """The format that is asked for.
+
+        Raises:
+            WrongUsage: as `Format.of`.
+        """
+        return Format.of(self.format, self.json, self.output)
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What is said on stderr."""
+
+    quiet: QuietOpt = False
+    verbose: VerboseOpt = False
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a dataset mean."""
+
+    text_column: TextColumnOpt = None
+    context_column: ContextColumnOpt = None
+    id_column: IdColumnOpt = None
+    candidates_column: CandidatesColumnOpt = None
+    gold_column: GoldColumnOpt = None
+    good_column: GoodColumnOpt = None
+    bad_column: BadColumnOpt = None
+    group_column: GroupColumnOpt = None
+    join: JoinOpt = ""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a dataset gets back."""
+
+    columns: ColumnsOpt = None
+    prefix: PrefixOpt = ""
+    tokens: TokensOpt = False
+    words: NestedWordsOpt = False
+    rows: RowsOpt = "record"
+    rank: RankColumnOpt = False
+    entropy: EntropyColumnOpt = False
+    top: TopColumnOpt = 0

@@ -329,6 +329,7 @@ class Scorer:
             for at in ended:
                 yield self._assemble(block[at], found[at], reading)
 
+        tick(0, total)
         for together, ended in self._windows(block, reading):
             windows = [window for _, window in together]
             yield partial(finish, together, ended, engine.begin(self._network, windows, wanted, more))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .views import table
 
-LONG = 20_000
+LONG = 4000
 """So many tokens take a while by themselves."""
 
 Record = TypeVar("Record")
@@ -54,6 +54,11 @@ class Style:
     extras: Extras = NOTHING_MORE
     view: opt.View = "table"
     explain: int = 0
+
+    @classmethod
+    def of(cls, showing: opt.Showing, view: opt.View | None, **more: Any) -> "Style":
+        """What options ask for; `more` as it is called here."""
+        return cls(showing.form, unit=showing.unit, color=showing.color.wanted, view=view or "table", **more)
 
     @property
     def ranks(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import options as opt
 from .errors import WrongUsage
 from .formats import SURROGATE
-from .records import Measure, OnError, Reading, Rows
+from .records import Measure, OnError
 
 if TYPE_CHECKING:
     from .job import Job
@@ -62,9 +62,7 @@ def check_pmi(by: Measure, bos: str | None) -> None:
         raise WrongUsage("--by pmi compares a context with a bare start symbol; choose one with --bos")
 
 
-def roles(
-    text: str | None, candidates: str | None, pair: tuple[str | None, str | None], join: str, **others: str | None
-) -> "Roles":
+def roles(columns: opt.Columns) -> "Roles":
     """Which columns mean what.
 
     Raises:
@@ -72,19 +70,30 @@ def roles(
     """
     from .roles import Roles
 
+    text, candidates, gold = columns.text_column, columns.candidates_column, columns.gold_column
+    pair = (columns.good_column, columns.bad_column)
     if sum((text is not None, candidates is not None, pair != (None, None))) > 1:
         raise WrongUsage("--text-column, --candidates-column and --good-column exclude each other; give one")
     if (pair[0] is None) != (pair[1] is None):
         raise WrongUsage("--good-column and --bad-column belong together; give both")
-    if others["gold"] is not None and candidates is None:
+    if gold is not None and candidates is None:
         raise WrongUsage("--gold-column says which of --candidates-column is right; give that too")
-    if others["group"] is not None and others["gold"] is None and pair[0] is None:
+    if columns.group_column is not None and gold is None and pair[0] is None:
         raise WrongUsage("--group-column groups accuracy; give --gold-column or --good-column too")
     names = pair if candidates is None else candidates.split(",")
     chosen = tuple(name for name in names if name is not None)
     if len(set(chosen)) < len(chosen):
         raise WrongUsage(f"the candidates' columns are {', '.join(chosen)}: the same one twice is a tie")
-    return Roles(text, chosen, first_is_gold=pair[0] is not None, join=join, **others)
+    return Roles(
+        text=text,
+        candidates=chosen,
+        context=columns.context_column,
+        id=columns.id_column,
+        gold=gold,
+        first_is_gold=pair[0] is not None,
+        group=columns.group_column,
+        join=columns.join,
+    )
 
 
 def shard(shard: str | None) -> tuple[int, int] | None:
@@ -98,17 +107,13 @@ def shard(shard: str | None) -> tuple[int, int] | None:
 
 
 def job(
-    roles: "Roles",
-    reading: Reading,
+    columns: opt.Columns,
+    added: opt.Added,
+    cutting: opt.Cutting,
+    correction: opt.Correction,
     by: Measure,
     bos: str | None,
     on_error: OnError,
-    *,
-    columns: str | None,
-    prefix: str,
-    tokens: bool,
-    words: bool,
-    rows: Rows,
 ) -> "Job":
     """What to do with each record.
 
@@ -117,47 +122,51 @@ def job(
     """
     from .job import RANK_COLUMNS, SCORE_COLUMNS, TOKENS, WORDS, Job
 
-    for option, given in (("--prefix", prefix), ("--join", roles.join)):
+    for option, given in (("--prefix", added.prefix), ("--join", columns.join)):
         if SURROGATE.search(given):  # what the shell could not decode
             raise WrongUsage(f"{option} is not valid UTF-8; convert it first, with iconv for instance")
-    _check_job(roles, reading.extras.names, by, bos, tokens, words, rows)
-    chosen = None if columns is None else [name.strip() for name in columns.split(",")]
-    answered = roles.gold is not None or roles.first_is_gold
-    weigh_pmi = by == "pmi" or (roles.context is not None and (answered or "pmi_logprobs" in (chosen or ())))
-    known = dict(RANK_COLUMNS if roles.candidates else SCORE_COLUMNS)
+    meant = roles(columns)
+    words = wording(added.words or added.rows == "word", correction)
+    reading = cutting.reading(rank=added.rank, entropy=added.entropy, top=added.top, words=words)
+    _check_added(added, reading.extras.names, bool(meant.candidates))
+    if by != "sum" and not meant.candidates:
+        raise WrongUsage("--by chooses among candidates; give --candidates-column or --good-column too")
+    check_pmi(by, bos)
+    if (by == "pmi" or meant.join) and meant.context is None:
+        raise WrongUsage(f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too")
+    chosen = None if added.columns is None else [name.strip() for name in added.columns.split(",")]
+    answered = meant.gold is not None or meant.first_is_gold
+    weigh_pmi = by == "pmi" or (meant.context is not None and (answered or "pmi_logprobs" in (chosen or ())))
+    known = dict(RANK_COLUMNS if meant.candidates else SCORE_COLUMNS)
     for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
         if not there:
             known.pop(name, None)
-    usual = list(known) if rows == "record" else []
+    usual = list(known) if added.rows == "record" else []
     names = usual if chosen is None else chosen
     for name in names:
         if name not in known:
-            raise WrongUsage(f"--columns: there is no {name!r} here; there are {', '.join(known)}")
-    added = (*(known[name] for name in dict.fromkeys(names)), *[TOKENS] * tokens, *[WORDS] * words)
-    return Job(roles, reading, by if roles.candidates else None, weigh_pmi, on_error, added, prefix, rows)
+            own = "" if added.rows == "record" else f"; those of a {added.rows} are there anyway"
+            raise WrongUsage(f"--columns: there is no {name!r} here; there are {', '.join(known)}{own}")
+    lists = [*[TOKENS] * added.tokens, *[WORDS] * added.words]
+    told = (*(known[name] for name in dict.fromkeys(names)), *lists)
+    return Job(meant, reading, by if meant.candidates else None, weigh_pmi, on_error, told, added.prefix, added.rows)
 
 
-def _check_job(
-    roles: "Roles", extras: Sequence[str], by: Measure, bos: str | None, tokens: bool, words: bool, rows: Rows
-) -> None:
-    """See that what is asked of a job goes together.
+def _check_added(added: opt.Added, extras: Sequence[str], ranked: bool) -> None:
+    """See that what is asked of each record goes together.
 
     Raises:
         WrongUsage: it contradicts itself, or would do nothing.
     """
-    if extras and not (tokens or (rows == "token" and "top" not in extras)):
+    rows = added.rows
+    if extras and not (added.tokens or (rows == "token" and "top" not in extras)):
         instead = "give --tokens too" if rows == "record" else "choose --rows token"
         if rows != "record" and "top" in extras:
-            instead = "give --tokens, and no --rows"
+            instead = "which a list beside it does, and no row; give --tokens, and no --rows"
         raise WrongUsage(f"--{extras[-1]} tells of each token; {instead}")
-    if tokens and roles.candidates:
+    if added.tokens and ranked:
         raise WrongUsage("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")
-    if (words or rows != "record") and roles.candidates:
-        raise WrongUsage(f"{'--words' if words else '--rows'} is for texts; candidates have totals alone")
-    if (tokens or words) and rows != "record":
-        raise WrongUsage(f"--rows {rows} has a row for each; leave out {'--tokens' if tokens else '--words'}")
-    if by != "sum" and not roles.candidates:
-        raise WrongUsage("--by chooses among candidates; give --candidates-column or --good-column too")
-    check_pmi(by, bos)
-    if (by == "pmi" or roles.join) and roles.context is None:
-        raise WrongUsage(f"{'--by pmi' if by == 'pmi' else '--join'} needs a context; give --context-column too")
+    if (added.words or rows != "record") and ranked:
+        raise WrongUsage(f"{'--words' if added.words else '--rows'} is for texts; candidates have totals alone")
+    if (added.tokens or added.words) and rows != "record":
+        raise WrongUsage(f"--rows {rows} has a row for each; leave out {'--tokens' if added.tokens else '--words'}")
