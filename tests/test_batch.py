@@ -576,6 +576,7 @@ def test_the_corpus_is_its_tokens_taken_together(cli: Cli, lines: Path, tmp_path
     assert summary["perplexity"] == pytest.approx(2.718281828459045 ** (-total / tokens))
     least = sorted(record["mean_logprob"] for record in records)[:10]
     assert [one["mean_logprob"] for one in summary["least_likely"]] == least
+    assert summary["command"] == f"lmscore batch {lines} -o {out} -q --summary {told}"
 
 
 @pytest.fixture(scope="module")

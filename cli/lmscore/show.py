@@ -196,7 +196,7 @@ def summary_keeper(json: str | None, html: str | None, name: str, model: Provena
         gone = contextlib.suppress(sinks.ClosedPipe)  # whoever reads it; the work is done all the same
         if json is not None:
             with gone, sinks.output(json) as stream:
-                _write_json(stream, [rows.summary_object(done.corpus, done.seconds, model)])
+                _write_json(stream, [rows.summary_object(done.corpus, done.seconds, model, terminal.command())])
         if html is not None:
             with gone, sinks.output(html) as stream:
                 stream.write(report.of_corpus(done.corpus, name, model, by, terminal.command()))

@@ -175,7 +175,7 @@ def _stretch_object(stretch: Stretch, tokens: bool) -> dict[str, Any]:
     return fields | ({"tokens": [token_object(token, NOTHING_MORE) for token in stretch.tokens]} if tokens else {})
 
 
-def summary_object(corpus: Corpus, seconds: float, model: Provenance) -> dict[str, Any]:
+def summary_object(corpus: Corpus, seconds: float, model: Provenance, command: str) -> dict[str, Any]:
     """What a dataset adds up to, as the object that ``lmscore batch --summary`` writes."""
     return {
         "records": corpus.records,
@@ -195,6 +195,7 @@ def summary_object(corpus: Corpus, seconds: float, model: Provenance) -> dict[st
         "tokens_per_second": corpus.tokens / seconds if seconds else None,
         "model": asdict(model),
         "lmscore_version": __version__,
+        "command": command,
     }
 
 
