@@ -81,7 +81,7 @@ IMPORTS = {
         "comparison corpus lmscore records views.chart views.columns views.glyphs views.remarks views.scale "
         "views.spans views.units"
     ),
-    "views.columns": "corpus records views.glyphs views.remarks views.units",
+    "views.columns": "comparison corpus records views.glyphs views.remarks views.scale views.spans views.units",
     "views.units": "",
     "views.words": "records views.columns views.remarks views.table",
     "views.rows": "catalogue comparison corpus lmscore records",

@@ -6,10 +6,13 @@ Knows neither Rich nor HTML, and not how wide a page is.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..comparison import Comparison
 from ..corpus import Corpus, Hits
-from ..records import Candidate, Measure, Words
+from ..records import Candidate, Measure, Score, Words
+from . import scale
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
-from .remarks import MEASURES, probability, share, token_seen
+from .remarks import MEASURES, SIDES, probability, share, stretch_seen, token_seen
+from .spans import STRADDLES
 from .units import Unit
 
 
@@ -22,7 +25,7 @@ class Column:
         values: what they are sorted by, None where there is nothing; empty where that is their text.
         wraps: holds names, not figures, and gets the width that the figures leave.
         may_go: goes where they leave too little.
-        full: the value whose bar is as long as can be; None for no bars.
+        full: the value whose bar is as long as can be, as are those of greater ones; None for no bars.
     """
 
     head: str
@@ -73,13 +76,50 @@ def words(words: Words, unit: Unit, most: int | None = None) -> Iterator[Column]
     logprobs = [word.logprob for word in shown]
     yield Column("word", [shorten(spell_bytes(word.word.encode()), 200) for word in shown], wraps=True)
     yield _counts("tokens", [word.num_tokens for word in shown])
-    yield Column(unit.heading, ["unscored" if nats is None else unit.figure(nats) for nats in logprobs], logprobs)
+    yield _nats(unit.heading, logprobs, unit)
     shares = ["" if nats is None else probability(nats) for nats in logprobs]
     yield Column("prob", shares, logprobs, may_go=True)
     if words.corrected:
         corrections = [word.correction for word in shown]
         changes = ["" if nats is None else unit.signed(nats) for nats in corrections]
         yield Column("correction", changes, corrections, may_go=True)
+
+
+def tokens(score: Score, unit: Unit, most: int) -> Iterator[Column]:
+    """Of a text's tokens, a row for each of the first `most`: all that is told of them; nats in the unit asked for."""
+    shown = score.tokens[:most]
+    logprobs = [token.logprob for token in shown]
+    yield _counts("#", [token.index for token in shown])
+    marks = [f"{f' {STRADDLES}' * token.straddles}{' ← weakest' * score.is_weakest(token)}" for token in shown]
+    yield Column("token", [f"{token_seen(token)}{mark}" for token, mark in zip(shown, marks, strict=True)], wraps=True)
+    yield _counts("id", [token.id for token in shown])
+    yield _nats(unit.heading, logprobs, unit)
+    yield Column("prob", ["" if nats is None else probability(nats) for nats in logprobs], logprobs)
+    ranks = [token.rank for token in shown]
+    yield Column("rank", ["" if rank is None else f"{rank:,}" for rank in ranks], ranks)
+    yield _nats("entropy", [token.entropy for token in shown], unit, missing="")
+    bits = [None if nats is None else scale.surprisal(nats) for nats in logprobs]
+    yield Column("surprisal", [""] * len(shown), bits, wraps=True, full=scale.STEPS)
+    likeliest = [[f"{spell_bytes(one.bytes)} {probability(one.logprob)}" for one in token.top or ()] for token in shown]
+    yield Column("expected", list(map("  ".join, likeliest)), wraps=True)
+
+
+def places(comparison: Comparison, unit: Unit, most: int) -> Iterator[Column]:
+    """Of a comparison, a row for each of the first `most` places: both sides, and the difference, in bars of bits."""
+    shown = comparison.places[:most]
+    yield _counts("#", [place.index for place in shown])
+    for side, stretches in zip(SIDES, ([one.first for one in shown], [one.second for one in shown]), strict=True):
+        several = [f" ({len(one.tokens)} tokens)" if len(one.tokens) > 1 else "" for one in stretches]
+        names = [stretch_seen(one) + more if one.tokens else "" for one, more in zip(stretches, several, strict=True)]
+        yield Column(side, names, wraps=True)
+        figures = [unit.figure(one.logprob) if one.logprob is not None else "unscored" for one in stretches]
+        cells = [figure if one.tokens else "" for one, figure in zip(stretches, figures, strict=True)]
+        yield Column(unit.heading, cells, [one.logprob if one.tokens else None for one in stretches])
+    changes = [place.difference for place in shown]
+    seen = ["unscored" if nats is None else unit.signed(nats) for nats in changes]
+    decisive = [" ← decides" * (place is comparison.decides) for place in shown]
+    cells = [f"{figure}{mark}" for figure, mark in zip(seen, decisive, strict=True)]
+    yield Column("difference", cells, changes, full=scale.LEANS / Unit.bits.of(1.0))
 
 
 def accuracy(corpus: Corpus, by: Measure) -> Iterator[Column]:
@@ -125,6 +165,10 @@ def _measures(corpus: Corpus, by: Measure) -> list[Measure]:
 
 def _counts(head: str, counts: Sequence[int]) -> Column:
     return Column(head, list(map(str, counts)), counts)
+
+
+def _nats(head: str, values: Sequence[float | None], unit: Unit, missing: str = "unscored") -> Column:
+    return Column(head, [missing if nats is None else unit.figure(nats) for nats in values], values)
 
 
 def _accuracies(head: str, hits: Sequence[Hits], may_go: bool = False) -> Column:

@@ -164,7 +164,7 @@ def _score_section(score: Score, unit: Unit) -> str:
         several=several,
         highest=_highest(read),
         unscored=score.num_unscored,
-        tokens=_Table(_token_heads(unit), [_token_row(token, score, unit) for token in score.tokens[:MOST_ROWS]]),
+        tokens=_table(columns.tokens(score, unit, MOST_ROWS)),
         count=len(score.tokens),
         words=None if words is None else _table([_numbers(words), *columns.words(words, unit, MOST_ROWS)]),
         weakest_word=None if words is None else words.weakest,
@@ -251,9 +251,7 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         direction=_direction(comparison.second.text),
         told=_told([_place_told(place, unit) for place in places]),
         drawn=chart([None if place.difference is None else Unit.bits.of(place.difference) for place in places]),
-        table=_Table(
-            _place_heads(unit), [_place_row(place, place is comparison.decides, unit) for place in places[:MOST_ROWS]]
-        ),
+        table=_table(columns.places(comparison, unit, MOST_ROWS)),
         count=len(places),
         most_rows=MOST_ROWS,
     )
@@ -388,6 +386,11 @@ class _Cell:
     part: float | None = None
     less: bool = False
 
+    @classmethod
+    def of(cls, seen: str, value: float | None, part: float | None) -> "_Cell":
+        """A cell whose bar has this length: less than nothing for a loss, and no more than all."""
+        return cls(seen, value) if part is None else cls(seen, value, min(abs(part), 1.0), part < 0)
+
 
 @dataclass(frozen=True, slots=True)
 class _Head:
@@ -416,7 +419,7 @@ def _table(shown: Iterable[columns.Column]) -> _Table:
         values = column.values or [None] * len(column.cells)
         parts = [None if value is None or not column.full else value / column.full for value in values]
         heads.append(_Head(column.head or "place", not column.wraps))
-        cells.append(_Cell(*cell) for cell in zip(column.cells, values, parts, strict=True))
+        cells.append(map(_Cell.of, column.cells, values, parts))
     return _Table(heads, list(zip(*cells, strict=True)))
 
 
@@ -424,50 +427,6 @@ def _numbers(words: Words) -> columns.Column:
     """Words' places: once they are sorted by something else, the way back."""
     indices = [word.index for word in words.items[:MOST_ROWS]]
     return columns.Column("#", list(map(str, indices)), indices)
-
-
-def _token_heads(unit: Unit) -> list[_Head]:
-    figures = [_Head(name) for name in ("id", unit.heading, "prob", "rank", "entropy")]
-    return [_Head("#"), _Head("token", False), *figures, _Head("surprisal", False), _Head("expected", False)]
-
-
-def _place_heads(unit: Unit) -> list[_Head]:
-    sides = [head for side in remarks.SIDES for head in (_Head(side, False), _Head(unit.heading))]
-    return [_Head("#"), *sides, _Head("difference")]
-
-
-def _figure(nats: float | None, unit: Unit, missing: str = "") -> _Cell:
-    return _Cell(missing if nats is None else unit.figure(nats), nats)
-
-
-def _token_row(token: Token, score: Score, unit: Unit) -> list[_Cell]:
-    bits = None if token.logprob is None else scale.surprisal(token.logprob)
-    notes = f"{f' {STRADDLES}' * token.straddles}{' ← weakest' * score.is_weakest(token)}"
-    expected = (f"{spell_bytes(other.bytes)} {remarks.probability(other.logprob)}" for other in token.top or ())
-    return [
-        _Cell(str(token.index), token.index),
-        _Cell(f"{remarks.token_seen(token)}{notes}"),
-        _Cell(str(token.id), token.id),
-        _figure(token.logprob, unit, "unscored"),
-        _Cell("" if token.logprob is None else remarks.probability(token.logprob), token.logprob),
-        _Cell("" if token.rank is None else f"{token.rank:,}", token.rank),
-        _figure(token.entropy, unit),
-        _Cell("", bits, None if bits is None else min(bits / scale.STEPS, 1.0)),
-        _Cell("  ".join(expected)),
-    ]
-
-
-def _place_row(place: Place, decides: bool, unit: Unit) -> list[_Cell]:
-    cells = [_Cell(str(place.index), place.index)]
-    for stretch in (place.first, place.second):
-        several = f" ({len(stretch.tokens)} tokens)" if len(stretch.tokens) > 1 else ""
-        cell = _Cell(remarks.stretch_seen(stretch) + several)
-        cells += [cell, _figure(stretch.logprob, unit, "unscored")] if stretch.tokens else [_Cell(""), _Cell("")]
-    if place.difference is None:
-        return [*cells, _Cell("unscored")]
-    part = min(abs(Unit.bits.of(place.difference)) / scale.LEANS, 1.0)
-    change = unit.signed(place.difference) + " ← decides" * decides
-    return [*cells, _Cell(change, place.difference, part, less=place.difference < 0)]
 
 
 @cache
