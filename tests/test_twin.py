@@ -19,7 +19,7 @@ from . import models
 from .twin import Expected, Twin
 
 NEAR = 1e-4
-"""Nats that a token may be off: SCORING's promise in float32."""
+"""Nats that a token may be off: README's promise in float32."""
 
 STRANGE = ["日本語", "naïve", "a", " ", "\n\n", "😀😀 🎉", "<s>", "The <|endoftext|>", "0" * 50, "\x00\x1b[31m", "▁ ▁"]
 

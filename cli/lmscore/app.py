@@ -152,7 +152,7 @@ def rank(
 
     A line of groups.jsonl: `{"context": "2 + 2 =", "candidates": [" 4", " 5"]}`
     """
-    style = show.Style.of(showing, view, tokens=not no_tokens, top=top)
+    style = show.Style.of(showing, view, tokens=not no_tokens, places=top)
     usage.check(style, view=view, svg=showing.svg)
     usage.check_pmi(by, opening.bos)
     reading = show.told_in_full(cutting.reading()) if showing.html else cutting.reading()

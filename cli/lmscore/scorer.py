@@ -35,8 +35,8 @@ LOOK_AHEAD_ON_CPU = 3072
 many each time. More would take longer to show, and go no faster."""
 
 MOST_HELD = 8 << 20
-"""Ids of texts that wait to be read together, each text's context counted, and of windows that are read together: a
-bound on memory (eight bytes each; twice that where RUNS_AHEAD counts)."""
+"""Ids that are held: of texts that wait to be read together, their contexts counted, and of windows that are. A bound
+on memory, eight bytes each; twice that where RUNS_AHEAD counts."""
 
 MOST_HELD_OF_ONE = 1 << 20
 """The same, of a long text's windows, which share nothing."""

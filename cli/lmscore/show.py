@@ -39,7 +39,7 @@ class Style:
     Attributes:
         tokens: list each text's tokens, or only what they add up to.
         extras: what was asked for of each token beside its log-probability.
-        top: show only the first places of each ranking; None shows all.
+        places: show only so many of each ranking, the first; None shows all.
         unit: for tables; JSON and CSV are always nats.
         color: whether tables are coloured; None follows the terminal.
         view: table, heat map or both.
@@ -48,7 +48,7 @@ class Style:
 
     format: opt.Format = opt.Format.table
     tokens: bool = True
-    top: int | None = None
+    places: int | None = None
     unit: opt.Unit = opt.Unit.nats
     color: bool | None = None
     extras: Extras = NOTHING_MORE
@@ -129,10 +129,10 @@ def rankings(records: Iterable[Ranking], stream: TextIO, style: Style, besides: 
     if besides.html is not None:
         from .views import report
 
-        records = report.of_rankings(records, besides.html, style.unit, style.top, terminal.command())
+        records = report.of_rankings(records, besides.html, style.unit, style.places, terminal.command())
 
-    as_object = partial(rows.ranking_object, tokens=style.tokens, top=style.top)
-    as_rows = partial(rows.ranking_rows, top=style.top)
+    as_object = partial(rows.ranking_object, tokens=style.tokens, top=style.places)
+    as_rows = partial(rows.ranking_rows, top=style.places)
     _write(records, stream, style, besides.svg, as_object, as_rows, partial(_ranking_view, style))
 
 
@@ -140,11 +140,11 @@ def _ranking_view(style: Style, ranking: Ranking, page: "table.Page") -> "Render
     from .views import heat, table
 
     if style.view == "table":
-        return table.ranking_view(ranking, page, style.top)
-    heated = heat.ranking_map(ranking, page, style.top)
+        return table.ranking_view(ranking, page, style.places)
+    heated = heat.ranking_map(ranking, page, style.places)
     if style.view == "heat":
-        return table.ranking_frame(ranking, page, style.top, heated)
-    return table.ranking_view(ranking, page, style.top, ("", *heated))
+        return table.ranking_frame(ranking, page, style.places, heated)
+    return table.ranking_view(ranking, page, style.places, ("", *heated))
 
 
 def comparison(record: "Comparison", stream: TextIO, style: Style, besides: Besides = NOTHING) -> None:
