@@ -38,7 +38,7 @@ from lmscore.tables import Row
 
 from . import models
 from .cli import Cli, environment, process, shell
-from .test_views import acting
+from .shown import acting
 
 TEXTS = [
     "An apple a day",

@@ -38,7 +38,7 @@ from lmscore.views.units import Unit
 from . import models
 from .cli import Cli
 from .scores import MODEL
-from .test_views import ESCAPE, EVIL, acting
+from .shown import ESCAPE, EVIL, acting
 
 LOGPROBS = st.floats(-50, 0)
 

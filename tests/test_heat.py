@@ -26,8 +26,9 @@ from lmscore.views.table import Page, score_frame
 from lmscore.views.units import Unit
 
 from .cli import Cli
-from .test_looks import FAMILY, cut
-from .test_views import ESCAPE, EVIL, acting, printed, scored
+from .scores import cut, of_pieces
+from .shown import ESCAPE, EVIL, acting, printed
+from .test_looks import FAMILY
 
 BIT = math.log(2)
 SYSTEMS: dict[Depth, Any] = {
@@ -64,7 +65,7 @@ def explained(score: Score, count: int, page: Page | None = None) -> list[str]:
 
 
 def test_a_span_lies_on_the_colour_of_its_surprisal() -> None:
-    score = scored(("The", -0.4 * BIT), (" cat", -3.4 * BIT), (" sat", -99 * BIT))
+    score = of_pieces(("The", -0.4 * BIT), (" cat", -3.4 * BIT), (" sat", -99 * BIT))
     out = seen(score, Depth.full).splitlines()[0]
     found = re.findall(r"38;2;([\d;]+)m\x1b\[48;2;([\d;]+)m([^\x1b]*)", out.replace("\x1b[1;4;", "\x1b["))
     found = found or re.findall(r"38;2;([\d;]+);48;2;([\d;]+)m([^\x1b]*)", out)
@@ -85,11 +86,11 @@ def test_a_span_lies_on_the_colour_of_its_surprisal() -> None:
     ],
 )
 def test_a_terminal_gets_no_colours_but_its_own(depth: Depth, kinds: set[str]) -> None:
-    assert backgrounds(seen(scored(*((f" w{i}", -i * BIT) for i in range(20))), depth)) == kinds
+    assert backgrounds(seen(of_pieces(*((f" w{i}", -i * BIT) for i in range(20))), depth)) == kinds
 
 
 def test_without_colours_figures_tell_the_bits_and_signs_the_weakest() -> None:
-    score = scored(("The", None), (" cat", -13.2 * BIT), (" sat", -0.4 * BIT), (".", -123 * BIT))
+    score = of_pieces(("The", None), (" cat", -13.2 * BIT), (" sat", -0.4 * BIT), (".", -123 * BIT))
     lines = seen(score).splitlines()
     assert ESCAPE.sub("", lines[0]) == "The cat¹³ sat⁰«.»¹²³"
     legend = ESCAPE.sub("", "\n".join(lines[1:]))
@@ -99,16 +100,16 @@ def test_without_colours_figures_tell_the_bits_and_signs_the_weakest() -> None:
 
 
 def test_with_colours_the_weakest_is_underlined_and_what_is_not_scored_has_no_background() -> None:
-    out = seen(scored(("The", None), (" cat", -13.2 * BIT), (" sat", -0.4 * BIT), context="Hm."), Depth.many)
+    out = seen(of_pieces(("The", None), (" cat", -13.2 * BIT), (" sat", -0.4 * BIT), context="Hm."), Depth.many)
     assert [ESCAPE.sub("", part) for part in re.findall(r"\x1b\[1;4[^m]*m[^\x1b]*", out)] == [" cat", "underlined"]
     assert out.startswith("\x1b[2mHm.The\x1b[0m") or out.startswith("\x1b[2mHm.\x1b[0m\x1b[2mThe\x1b[0m")
     assert "dim" in out and "the context and tokens that were not scored" in out
 
 
 def test_line_breaks_stay_and_their_tokens_have_a_sign() -> None:
-    lines = seen(scored(("a", -BIT), ("\n\n", -2 * BIT), ("  b", -BIT), (".\r\n", -9 * BIT))).splitlines()
+    lines = seen(of_pieces(("a", -BIT), ("\n\n", -2 * BIT), ("  b", -BIT), (".\r\n", -9 * BIT))).splitlines()
     assert lines[:4] == ["a¹↵", "↵²", "  b¹«.\\r↵»⁹", ""]
-    coloured = seen(scored(("a", -BIT), ("\n", -2 * BIT)), Depth.full).splitlines()[0]
+    coloured = seen(of_pieces(("a", -BIT), ("\n", -2 * BIT)), Depth.full).splitlines()[0]
     assert re.search(r"48;2;[\d;]+m↵", coloured)
 
 
@@ -132,7 +133,7 @@ def test_few_are_taken_apart_and_the_rest_counted() -> None:
 
 
 def test_a_token_across_the_boundary_has_its_sign() -> None:
-    score = scored((" cat", -1.0), context="The")
+    score = of_pieces((" cat", -1.0), context="The")
     across = replace(score, tokens=(replace(score.tokens[0], straddles=True, start=-1),))
     assert "The↔ «cat»¹" in seen(across)
 
@@ -140,7 +141,7 @@ def test_a_token_across_the_boundary_has_its_sign() -> None:
 @pytest.mark.parametrize("depth", Depth)
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_a_map_fits_its_page_and_nothing_in_it_acts(depth: Depth, width: int) -> None:
-    score = scored((EVIL, -3.0), ("x" * 50_000, -1.0), (" 日本語" * 40, -9.0), ("\n", -1.0), context=EVIL)
+    score = of_pieces((EVIL, -3.0), ("x" * 50_000, -1.0), (" 日本語" * 40, -9.0), ("\n", -1.0), context=EVIL)
     out = ESCAPE.sub("", seen(score, depth, width))
     assert max(map(cell_len, out.splitlines())) <= width
     assert not acting(out)
@@ -161,7 +162,7 @@ def test_a_map_holds_the_whole_text_and_nothing_acts(text: str, data: st.DataObj
 
 
 def test_ten_thousand_tokens_are_all_there() -> None:
-    score = scored(*(((" word" if i % 9 else ".\n"), -(i % 40) / 2) for i in range(10_000)))
+    score = of_pieces(*(((" word" if i % 9 else ".\n"), -(i % 40) / 2) for i in range(10_000)))
     page = Page(80, depth=Depth.none)
     shown = drawn(score_frame(score, page, heat.score_map(score, page)), Depth.none)
     assert shown.partition("Behind each token")[0].count("word") == sum(i % 9 > 0 for i in range(10_000))
@@ -195,7 +196,7 @@ ALTERNATIVES = tuple(Alternative(i, f" w{i}", f" w{i}".encode(), math.log(0.3) -
 
 
 def test_the_weakest_are_explained_weakest_first() -> None:
-    score = scored(("The", -1.0), (" cat", -9.0), (" sat", -4.0), top=ALTERNATIVES, rank=1264, entropy=math.log(40))
+    score = of_pieces(("The", -1.0), (" cat", -9.0), (" sat", -4.0), top=ALTERNATIVES, rank=1264, entropy=math.log(40))
     lines = explained(score, 2)
     assert lines[1] == "The 2 weakest tokens, of 3:"
     assert lines[2] == "1. ␣cat (#1): -9.0000 nats, probability 1.2e-04, rank 1,264"
@@ -220,35 +221,35 @@ def test_the_weakest_are_explained_weakest_first() -> None:
     ],
 )
 def test_how_sure_the_model_was_in_words(entropy: float, place: int, words: str) -> None:
-    lines = explained(scored(("a", -1.0), entropy=entropy, rank=place), 1)
+    lines = explained(of_pieces(("a", -1.0), entropy=entropy, rank=place), 1)
     assert any(line.strip() == f"the model  {words}" for line in lines)
 
 
 def test_the_token_itself_is_marked_among_those_expected() -> None:
-    score = scored(("a", -1.0), top=(Alternative(5, "b", b"b", -0.9), Alternative(120000, "a", b"a", -1.0)), rank=2)
+    score = of_pieces(("a", -1.0), top=(Alternative(5, "b", b"b", -0.9), Alternative(120000, "a", b"a", -1.0)), rank=2)
     assert "b 0.4066  a 0.3679 (this one)" in "\n".join(explained(score, 1))
 
 
 def test_fewer_tokens_than_are_to_be_explained() -> None:
-    lines = explained(scored(("a", None), ("b", -1.0)), 5)
+    lines = explained(of_pieces(("a", None), ("b", -1.0)), 5)
     assert lines[1] == "The weakest token, all that were scored:"
     assert lines[-1].strip() == "without it there is no other"
-    assert explained(scored(("a", None)), 5) == []
+    assert explained(of_pieces(("a", None)), 5) == []
 
 
 def test_bits_are_explained_in_bits() -> None:
-    lines = explained(scored(("a", -BIT), ("b", -2 * BIT)), 1, Page(unit=Unit.bits))
+    lines = explained(of_pieces(("a", -BIT), ("b", -2 * BIT)), 1, Page(unit=Unit.bits))
     assert "1. b (#1): -2.0000 bits" in lines[2]
     assert lines[-1].strip() == "without it the total of the others is -1.0000 bits"
 
 
 def test_what_came_before_is_the_end_of_context_and_text_and_does_not_act() -> None:
-    score = scored((EVIL, -1.0), ("b", -9.0), context="é" * 500)
+    score = of_pieces((EVIL, -1.0), ("b", -9.0), context="é" * 500)
     before = "\n".join(explained(score, 1))
     assert not acting(before)
     assert "after      …éé" in before
     assert "[bold]b[/bold] [link=x]" in before
-    first = explained(scored(("a", -9.0)), 1)
+    first = explained(of_pieces(("a", -9.0)), 1)
     assert first[3].split() == ["after", "<|endoftext|>"], "the start symbol, where nothing else is"
     half = replace(score, text="日", context=None, tokens=cut("日", 2).tokens)
     assert any(line.split() == ["after", "\\xe6\\x97"] for line in explained(half, 2))
@@ -292,9 +293,9 @@ def test_an_end_symbol_and_one_token_have_maps(cli: Cli) -> None:
 
 def test_candidates_are_mapped_in_order_and_parted_from_the_first() -> None:
     candidates = [
-        scored((" a", -1.0), (" c", -9.0), context="c"),
-        scored((" a", -1.0), (" b", -1.0), context="c"),
-        scored((" a", -1.0), (" b", -1.0), (" d", -20.0), context="c"),
+        of_pieces((" a", -1.0), (" c", -9.0), context="c"),
+        of_pieces((" a", -1.0), (" b", -1.0), context="c"),
+        of_pieces((" a", -1.0), (" b", -1.0), (" d", -20.0), context="c"),
     ]
     ids = [[1, 3], [1, 2], [1, 2, 4]]
     candidates = [
@@ -308,7 +309,7 @@ def test_candidates_are_mapped_in_order_and_parted_from_the_first() -> None:
         "3 -22.000  a¹ b¹▸ «d»²⁹",
     ]
     assert any(line.startswith("▸ is where a candidate first differs") for line in lines)
-    shorter = rank([candidates[2], scored((" a", -50.0))], [0, 1], "sum")
+    shorter = rank([candidates[2], of_pieces((" a", -50.0))], [0, 1], "sum")
     assert "▸" in printed(Group(*heat.ranking_map(shorter, Page())), 80)[1]
 
 

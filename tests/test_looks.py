@@ -7,24 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmscore.records import Provenance, Score, Token
+from lmscore.records import Score, Token
 from lmscore.views import scale
 from lmscore.views.spans import spans
 
-MODEL = Provenance("m", None, "float32", "cpu", 0, "<s>", "--bos")
+from .scores import MODEL, cut
+
 FAMILY = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
-
-
-def cut(text: str, *places: int, logprob: float | None = -1.0) -> Score:
-    """A text whose tokens end at these bytes, and at the last."""
-    data = text.encode()
-    ends = [*places, len(data)]
-    pieces = [(start, end, data[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-    tokens = [
-        Token(i, i, own.decode("utf-8", "backslashreplace"), own, start, end, logprob)
-        for i, (start, end, own) in enumerate(pieces)
-    ]
-    return Score(text, None, tokens, 1, None, MODEL)
 
 
 @pytest.mark.parametrize(

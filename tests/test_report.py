@@ -30,9 +30,9 @@ from lmscore.views.units import Unit
 
 from . import models, test_diff
 from .cli import Cli
-from .scores import MODEL
-from .test_looks import FAMILY, cut
-from .test_views import ACTING, EVIL, scored
+from .scores import MODEL, cut, of_pieces
+from .shown import ACTING, EVIL
+from .test_looks import FAMILY
 
 HOSTILE = [
     EVIL,
@@ -237,12 +237,12 @@ def of_ranking(*scores: Score, top: int | None = None) -> Element:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_in_a_text_acts(text: str) -> None:
-    score = scored((text, -3.0), ("x", -1.0), context=text)
+    score = of_pieces((text, -3.0), ("x", -1.0), context=text)
     root = of_scores(score, command=f"lmscore score {text}")
     assert root.find("h2")[0].text and root.find("title")[0].text.endswith("· lmscore")
     assert "".join(root.find(of="heat")[0].text.split("\n")) == "".join(running(text, ()).split("\n")) + "x"
-    of_ranking(score, scored(("x", -1.0), (text, -1.0)))
-    page(report.of_comparison(by_words(score, scored((f"{text} x", -2.0))), Unit.bits, text))
+    of_ranking(score, of_pieces(("x", -1.0), (text, -1.0)))
+    page(report.of_comparison(by_words(score, of_pieces((f"{text} x", -2.0))), Unit.bits, text))
     page(report.of_comparison(by_bytes(score, score), Unit.bits, text))
 
 
@@ -267,7 +267,7 @@ def test_a_blank_that_a_tokenizer_adds_stands_nowhere() -> None:
 @given(test_diff.scores(), test_diff.scores())
 def test_any_comparison_and_ranking_is_a_page(first: Score, second: Score) -> None:
     page(report.of_comparison(by_words(first, second), Unit.nats, ""))
-    of_ranking(*(score for score in (scored(("x", -1.0)), first, second) if score.total_logprob is not None))
+    of_ranking(*(score for score in (of_pieces(("x", -1.0)), first, second) if score.total_logprob is not None))
 
 
 def test_names_of_files_and_models_are_spelled_out(cli: Cli, tmp_path: Path, folder_of: Callable[[str], Path]) -> None:
@@ -348,21 +348,21 @@ def test_a_stretch_of_several_tokens_tells_of_each() -> None:
     [("a אב", "ltr"), ("אב a", "rtl"), ("12: مرحبا", "rtl"), ("\u202eאב", "rtl"), ("12!", "ltr"), ("日本", "ltr")],
 )
 def test_a_text_runs_as_its_first_letter_does(text: str, runs: str) -> None:
-    score = scored((text, -1.0))
-    comparison = page(report.of_comparison(by_words(scored(("x", -1.0)), score), Unit.nats, ""))
+    score = of_pieces((text, -1.0))
+    comparison = page(report.of_comparison(by_words(of_pieces(("x", -1.0)), score), Unit.nats, ""))
     for root in (of_scores(score), of_ranking(score), comparison):
         assert root.find(of="heat")[0].attributes["dir"] == runs
 
 
 def test_a_name_that_runs_from_right_to_left_stands_apart() -> None:
-    root = of_scores(scored((" שָׁלוֹם אב", -2.0), ("x", -1.0)))
+    root = of_scores(of_pieces((" שָׁלוֹם אב", -2.0), ("x", -1.0)))
     note = next(one for one in root.find(of="note") if "weakest" in one.text)
     assert [one.text for one in note.find("bdi")] == ["שָׁלוֹם", "אב"]
     assert note.text.startswith("The weakest token is ␣שָׁלוֹם␣אב (#0): -2.0000 nats")
 
 
 def test_what_is_unscored_is_said_and_is_no_nought() -> None:
-    root = of_scores(scored(("The", None), (" cat", -2.0)))
+    root = of_scores(of_pieces(("The", None), (" cat", -2.0)))
     assert [one.attributes["class"] for one in root.find(of="heat")[0].find("span")] == ["u", "s3 weakest"]
     assert told(root)[0][1][0][2] == ["120000", "unscored", "", "", ""]
     assert [row[3] for row in rows(root.find("table")[0])] == ["unscored", "-2.0000"]
@@ -390,7 +390,7 @@ def test_words_and_units(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_tables_of_long_texts_stop_and_say_so() -> None:
-    score = scored(*[(" x", -1.0)] * (report.MOST_ROWS + 1))
+    score = of_pieces(*[(" x", -1.0)] * (report.MOST_ROWS + 1))
     root = of_scores(score)
     assert len(rows(root.find("table")[0])) == report.MOST_ROWS
     assert "The first 1,000 of 1,001; --json and --format csv list them all." in root.find("details")[0].text
@@ -398,7 +398,7 @@ def test_tables_of_long_texts_stop_and_say_so() -> None:
 
 
 def test_the_line_is_the_mean_and_the_label_names_the_highest() -> None:
-    root = of_scores(scored(("a", -1.0), (" b", -9.0), (FAMILY, -2.0)))
+    root = of_scores(of_pieces(("a", -1.0), (" b", -9.0), (FAMILY, -2.0)))
     (line,) = root.find(of="mean")
     top, _ = (float(edge.text) for edge in root.find(of="plot")[0].find("span"))
     down = float(re.findall(r"[\d.]+", line.attributes["d"])[1])
@@ -408,7 +408,7 @@ def test_the_line_is_the_mean_and_the_label_names_the_highest() -> None:
 
 
 def test_a_certain_text_has_no_minus_nought() -> None:
-    assert "-0.0" not in of_scores(scored(("a", 0.0))).find("main")[0].text
+    assert "-0.0" not in of_scores(of_pieces(("a", 0.0))).find("main")[0].text
 
 
 def test_a_page_is_written_as_records_come() -> None:
@@ -417,24 +417,24 @@ def test_a_page_is_written_as_records_come() -> None:
     def source() -> Iterator[Score]:
         for number in range(3):
             read.append(number)
-            yield scored(("a", -1.0))
+            yield of_pieces(("a", -1.0))
 
     stream = StringIO()
     passing = report.of_scores(source(), stream, Unit.nats, "")
     next(passing)
     assert read == [0] and stream.getvalue().count("<section") == 1
-    ranking = rank([scored(("a", -1.0))], [0], "sum")
+    ranking = rank([of_pieces(("a", -1.0))], [0], "sum")
     ranked = report.of_rankings(iter([ranking, ranking]), stream, Unit.nats, None, "")
     next(ranked)
     assert stream.getvalue().count("<section") == 2
 
 
 def test_blanks_of_a_context_are_seen() -> None:
-    assert of_scores(scored((" a", -1.0), context="The   cat  ")).find("q")[0].text == "The   cat␣␣"
+    assert of_scores(of_pieces((" a", -1.0), context="The   cat  ")).find("q")[0].text == "The   cat␣␣"
 
 
 def test_a_token_across_the_context_is_marked() -> None:
-    score = scored(("a", -1.0), context="b", straddles=True)
+    score = of_pieces(("a", -1.0), context="b", straddles=True)
     for root in (of_scores(score), of_ranking(score)):
         assert root.find(of="heat")[0].text == "↔a" and "also holds the end of the context" in root.find("main")[0].text
         assert told(root)[0][0].endswith("also holds the end of the context")
@@ -443,7 +443,7 @@ def test_a_token_across_the_context_is_marked() -> None:
 
 def test_what_was_expected_is_listed_with_its_probability() -> None:
     others = (Alternative(7, " b", b" b", math.log(0.5)), Alternative(8, "\n", b"\n", math.log(0.25)))
-    root = of_scores(scored(("a", -2.0), top=others))
+    root = of_scores(of_pieces(("a", -2.0), top=others))
     assert rows(root.find("table")[0])[0][-1] == "␣b 0.5000  \\n 0.2500"
     assert told(root)[0][1][0][3] == [["␣b", "7", "0.5000"], ["\\n", "8", "0.2500"]]
 
@@ -454,7 +454,7 @@ def test_words_have_their_own_figures() -> None:
         Word(1, " b", 1, 3, 1, 1, None),
         Word(2, " c", 3, 5, 2, 1, -3.0, 0.25),
     )
-    score = replace(scored(("a", -1.5), (" b", None), (" c", -3.25)), words=Words(words, True, "beginning"))
+    score = replace(of_pieces(("a", -1.5), (" b", None), (" c", -3.25)), words=Words(words, True, "beginning"))
     assert rows(of_scores(score).find("table")[0]) == [
         ["0", "a", "1", "-2.0000", "0.1353", "-0.5000"],
         ["1", "␣b", "1", "unscored", "", ""],
@@ -475,7 +475,7 @@ def test_words_have_their_own_figures() -> None:
 
 def numbered(*pieces: tuple[int, str, float]) -> Score:
     """A score by hand whose tokens have these ids."""
-    score = scored(*((text, logprob) for _, text, logprob in pieces))
+    score = of_pieces(*((text, logprob) for _, text, logprob in pieces))
     return replace(score, tokens=tuple(replace(t, id=p[0]) for t, p in zip(score.tokens, pieces, strict=True)))
 
 
@@ -497,7 +497,7 @@ def test_candidates_in_order_of_place_with_where_they_differ() -> None:
 
 
 def test_a_tie_is_no_win() -> None:
-    root = of_ranking(scored(("a", -1.0)), scored(("b", -1.0)), scored(("c", -8.0)))
+    root = of_ranking(of_pieces(("a", -1.0)), of_pieces(("b", -1.0)), of_pieces(("c", -8.0)))
     assert [row[0] for row in rows(root.find("table")[0])] == ["1=", "1=", "3"]
     assert not root.find(of="marked") and "No winner by total: the first 2 are closer" in root.find("main")[0].text
 
@@ -514,7 +514,7 @@ def test_a_ranking_by_pmi_shows_it(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_only_the_first_places_and_how_many_more() -> None:
-    root = of_ranking(*(scored((char, -n)) for n, char in enumerate("abcde", 1)), top=2)
+    root = of_ranking(*(of_pieces((char, -n)) for n, char in enumerate("abcde", 1)), top=2)
     assert len(rows(root.find("table")[0])) == len(root.find("ol")[0].find("li")) == 2
     assert "3 more not shown (--top)" in root.find("main")[0].text
 
@@ -580,7 +580,7 @@ def test_one_text_under_two_models(cli: Cli, tmp_path: Path, folder_of: Callable
 def test_what_is_the_same_on_both_sides_is_told_once() -> None:
     root = page(
         report.of_comparison(
-            by_words(scored(("a", -1.0), (" b", -2.0)), scored(("a", -1.0), (" b", -3.0))), Unit.nats, ""
+            by_words(of_pieces(("a", -1.0), (" b", -2.0)), of_pieces(("a", -1.0), (" b", -3.0))), Unit.nats, ""
         )
     )
     assert [[side for side, *_ in tokens] for _, tokens in told(root)] == [["both: "], ["first: ", "second: "]]
@@ -738,7 +738,7 @@ def palettes() -> list[dict[str, str]]:
 
 
 def page_style() -> str:
-    return of_scores(scored(("x", -1.0))).find("style")[0].text.split("* { box-sizing")[0]
+    return of_scores(of_pieces(("x", -1.0))).find("style")[0].text.split("* { box-sizing")[0]
 
 
 @pytest.mark.parametrize("dark", [False, True])

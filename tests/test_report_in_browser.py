@@ -18,10 +18,10 @@ from lmscore.views.chart import MOST_BARS
 from lmscore.views.units import Unit
 
 from . import browser
+from .scores import cut, of_pieces
 from .test_diff import HEAT
-from .test_looks import FAMILY, cut
+from .test_looks import FAMILY
 from .test_report import HOSTILE
-from .test_views import scored
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,7 +91,7 @@ OTHERS = (
     Alternative(120002, " c", b" c", -1.5),
     Alternative(9, " d", b" d", -300.0),
 )
-SHORT = scored(("a", -1.0), (" b", -2.0), (" c", -9.0), rank=1234, entropy=2.5, top=OTHERS)
+SHORT = of_pieces(("a", -1.0), (" b", -2.0), (" c", -9.0), rank=1234, entropy=2.5, top=OTHERS)
 
 
 def stretches(tab: Page) -> Locator:
@@ -178,7 +178,7 @@ def press(tab: Page, key: str) -> str:
 
 
 def test_in_a_text_from_right_to_left_the_arrows_go_where_they_point(look: Looking) -> None:
-    tab = look(of_scores(scored(("אבג", -1.0), (" דה", -2.0), (" וז", -3.0))))
+    tab = look(of_scores(of_pieces(("אבג", -1.0), (" דה", -2.0), (" וז", -3.0))))
     heat = tab.locator(".heat")
     assert heat.evaluate("e => getComputedStyle(e).direction") == "rtl"
     first, second = (stretches(tab).nth(at).bounding_box() for at in (0, 1))
@@ -225,7 +225,7 @@ def test_escape_puts_the_box_away_and_keys_go_on_from_there(look: Looking) -> No
 
 
 def test_a_name_from_right_to_left_does_not_turn_a_sentence_around(look: Looking) -> None:
-    tab = look(of_scores(scored((" مرحبا", -9.0), (" x", -1.0))))
+    tab = look(of_scores(of_pieces((" مرحبا", -9.0), (" x", -1.0))))
     note = tab.locator(".note", has_text="The weakest token is")
     places = note.evaluate(PLACES)
     assert places == sorted(places), "each word stands to the right of the one before it"
@@ -247,7 +247,7 @@ def column(tab: Page, at: int) -> list[str]:
 
 def test_tables_sort_by_value_and_back(look: Looking) -> None:
     scores = [("cc", -10.0), ("bb", -9.0), ("dd", -100.0), ("aa", -1.5)]
-    tab = look(of_ranking(*(scored(one) for one in scores)))
+    tab = look(of_ranking(*(of_pieces(one) for one in scores)))
     assert column(tab, 1) == ["aa", "bb", "cc", "dd"]
     button = tab.get_by_role("button", name="total")
     button.click()
@@ -267,7 +267,7 @@ def test_tables_sort_by_value_and_back(look: Looking) -> None:
 
 
 def test_what_has_no_figure_comes_last_both_ways(look: Looking) -> None:
-    tab = look(of_scores(scored(("a", None), (" b", -2.0), (" c", -9.0))))
+    tab = look(of_scores(of_pieces(("a", None), (" b", -2.0), (" c", -9.0))))
     tab.locator("details summary").click()
     for order in (["-9.0000", "-2.0000", "unscored"], ["-2.0000", "-9.0000", "unscored"]):
         tab.get_by_role("button", name="logprob").click()
@@ -316,16 +316,16 @@ def test_without_scripts_the_page_still_says_it(look: Looking) -> None:
     expect(tab.locator("table")).to_contain_text("-9.0000")
 
 
-LONG = [scored(("x" * 5000, -3.0), *((" y", -1.0) for _ in range(40)), ("日本語" * 200, -8.0), context="z" * 3000)]
+LONG = [of_pieces(("x" * 5000, -3.0), *((" y", -1.0) for _ in range(40)), ("日本語" * 200, -8.0), context="z" * 3000)]
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
 def test_no_page_is_wider_than_its_window(look: Looking, width: int) -> None:
-    hostile = [scored((text, -3.0), (" x", -1.0), context=text) for text in HOSTILE]
+    hostile = [of_pieces((text, -3.0), (" x", -1.0), context=text) for text in HOSTILE]
     comparison = by_words(LONG[0], hostile[0])
     pages = [
         of_scores(*LONG, *hostile),
-        of_ranking(*(scored((text * 20, -1.0 - at)) for at, text in enumerate(HOSTILE))),
+        of_ranking(*(of_pieces((text * 20, -1.0 - at)) for at, text in enumerate(HOSTILE))),
         report.of_comparison(comparison, Unit.nats, "lmscore diff " + "x" * 400),
     ]
     for html in pages:
@@ -336,11 +336,11 @@ def test_no_page_is_wider_than_its_window(look: Looking, width: int) -> None:
 
 @pytest.mark.parametrize("text", [*HOSTILE, "<b>bold</b>", "javascript:alert(1)", "\x00\ufffd\ud7ff"])
 def test_hostile_texts_do_nothing(look: Looking, text: str) -> None:
-    score = scored((text, -3.0), (" x", -1.0), context=text, top=(Alternative(1, text, text.encode(), -0.1),))
+    score = of_pieces((text, -3.0), (" x", -1.0), context=text, top=(Alternative(1, text, text.encode(), -0.1),))
     for html in (
         of_scores(score),
-        of_ranking(score, scored((text, -1.0), (text, -2.0))),
-        report.of_comparison(by_words(score, scored((f"{text}x", -2.0))), Unit.nats, text),
+        of_ranking(score, of_pieces((text, -1.0), (text, -2.0))),
+        report.of_comparison(by_words(score, of_pieces((f"{text}x", -2.0))), Unit.nats, text),
     ):
         tab = look(html)
         assert tab.locator("img, b b, iframe, a, form, [onerror], [onload]").count() == 0
@@ -362,7 +362,7 @@ def test_a_script_that_got_in_would_not_run(look: Looking) -> None:
 
 
 def test_a_hundred_thousand_tokens(look: Looking) -> None:
-    score = scored(*((f" w{at % 97}", -(at % 11) - 0.5) for at in range(100_000)), rank=3, entropy=1.0, top=OTHERS)
+    score = of_pieces(*((f" w{at % 97}", -(at % 11) - 0.5) for at in range(100_000)), rank=3, entropy=1.0, top=OTHERS)
     tab = look(of_scores(score))
     assert stretches(tab).count() == 100_000
     assert tab.locator(".plot rect").count() <= MOST_BARS
@@ -382,9 +382,9 @@ def test_a_hundred_thousand_tokens(look: Looking) -> None:
 
 @pytest.mark.parametrize("view", ["score", "rank", "diff"])
 def test_a_word_of_fifty_thousand_letters(look: Looking, view: str) -> None:
-    word = scored(*(("ab" * 5, -2.0) for _ in range(5000)))
+    word = of_pieces(*(("ab" * 5, -2.0) for _ in range(5000)))
     pages = {
-        "score": lambda: of_scores(word, scored(("x" * 50_000, -1.0))),
+        "score": lambda: of_scores(word, of_pieces(("x" * 50_000, -1.0))),
         "rank": lambda: of_ranking(word, SHORT),
         "diff": lambda: report.of_comparison(by_words(word, SHORT), Unit.nats, "lmscore diff"),
     }
@@ -403,7 +403,7 @@ def test_an_emoji_of_many_tokens_is_shown_once_and_tells_of_them(look: Looking) 
 
 
 def test_each_record_tells_of_its_own(look: Looking) -> None:
-    tab = look(of_scores(SHORT, scored(("other", -4.0))))
+    tab = look(of_scores(SHORT, of_pieces(("other", -4.0))))
     stretches(tab).nth(3).hover()
     assert told(tab).nth(1).locator("h3").inner_text() == "other"
     expect(told(tab).nth(0)).to_contain_text("Point at a token")

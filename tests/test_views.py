@@ -4,7 +4,6 @@ import math
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,51 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import Console
 
 from lmscore.corpus import Corpus, Hits
 from lmscore.ranking import rank
-from lmscore.records import Alternative, Measure, Provenance, Score, Token
+from lmscore.records import Alternative, Measure
 from lmscore.views import glyphs
 from lmscore.views.summary import summary_view
 from lmscore.views.table import Page, ranking_view, score_view, surprisal_bar
 from lmscore.views.units import Unit
 
 from .cli import Cli, environment
-
-EVIL = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J [bold]b[/bold] [link=x] :smile: \x00\x08\x7f"
-EVIL += " \u202eevil\u2066 \u200b\ufeff"
-ACTING = {"Cc", "Cf", "Zl", "Zp", "Cn", "Co", "Cs"}
-ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def acting(out: str) -> set[str]:
-    """The characters of an output, colours and line ends apart, that a terminal would act on or hide."""
-    return {char for char in ESCAPE.sub("", out) if char != "\n" and unicodedata.category(char) in ACTING}
-
-
-PROVENANCE = Provenance("a-model", None, "float32", "cpu", 0, "<|endoftext|>", "tokenizer bos")
-
-
-def scored(*pieces: tuple[str, float | None], context: str | None = None, **fields: Any) -> Score:
-    """A score of tokens given by hand: what a token spells, and its log-probability."""
-    tokens, at = [], 0
-    for index, (text, logprob) in enumerate(pieces):
-        data = text.encode()
-        tokens.append(Token(index, 120000 + index, text, data, at, at + len(data), logprob, **fields))
-        at += len(data)
-    return Score("".join(text for text, _ in pieces), context, tuple(tokens), 1, None, PROVENANCE)
-
-
-def printed(view: Any, width: int) -> list[str]:
-    console = Console(width=width, markup=False, emoji=False, highlight=False, color_system=None)
-    with console.capture() as captured:
-        console.print(view)
-    return captured.get().splitlines()
-
+from .scores import MODEL, of_pieces
+from .shown import ESCAPE, EVIL, acting, printed
 
 OTHERS = tuple(Alternative(128000 + i, "x", "長い単語".encode() * (i + 1), -12.5 - i) for i in range(3))
-WIDEST = scored(
+WIDEST = of_pieces(
     (" antidisestablishmentarianism", -103.123456),
     ("👩\u200d👩\u200d👧\u200d👦", -0.5),
     ("日本語の長いトークン" * 6, -745.5),
@@ -98,7 +67,7 @@ def test_a_bar_is_two_bits_a_column(bits: float, bar: str) -> None:
 @pytest.mark.parametrize("entropy", [None, 11.763])
 @pytest.mark.parametrize("straddles", [False, True])
 def test_a_bar_is_there_where_it_cuts_nothing(width: int, entropy: float | None, straddles: bool) -> None:
-    score = scored((" antidisestablishmentarianism", -103.123456), rank=123456, entropy=entropy, context="c")
+    score = of_pieces((" antidisestablishmentarianism", -103.123456), rank=123456, entropy=entropy, context="c")
     score = replace(score, tokens=tuple(replace(token, straddles=straddles, index=19999) for token in score.tokens))
     lines = printed(score_view(score, Page(width, terminal=True)), width)
     shown = "\n".join(lines)
@@ -113,11 +82,11 @@ def test_a_bar_is_there_where_it_cuts_nothing(width: int, entropy: float | None,
 @pytest.mark.parametrize("by", ["sum", "pmi"])
 def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None:
     candidates = [
-        scored((" short", -0.5), context="c"),
-        scored(("日本語の長い候補" * 30, -12345.6789), context="c"),
-        scored(*((f" word{i}", -12.5) for i in range(1000)), context="c"),
+        of_pieces((" short", -0.5), context="c"),
+        of_pieces(("日本語の長い候補" * 30, -12345.6789), context="c"),
+        of_pieces(*((f" word{i}", -12.5) for i in range(1000)), context="c"),
     ]
-    alone = [scored((candidate.text, -20000.5)) for candidate in candidates]
+    alone = [of_pieces((candidate.text, -20000.5)) for candidate in candidates]
     ranking = rank(candidates, [0, 1, 2], by, alone if by == "pmi" else None)
     lines = printed(ranking_view(ranking, Page(width, terminal=True)), width)
     assert max(map(cell_len, lines)) <= width
@@ -126,11 +95,11 @@ def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None
     assert "-12500.000" in shown
     assert ("7654.821" if by == "pmi" else "12345.179") in shown, "the margin"
     assert "1000" in shown, "the tokens"
-    assert "a-model, float32 on cpu" in shown
+    assert "by hand, float32 on cpu" in shown
 
 
 def test_a_score_s_table_says_all_there_is_to_say() -> None:
-    shown = "\n".join(printed(score_view(scored(("The", None), (" cat", -9.0752), ("s", -0.25)), Page()), 80))
+    shown = "\n".join(printed(score_view(of_pieces(("The", None), (" cat", -9.0752), ("s", -0.25)), Page()), 80))
     assert [line.split() for line in shown.splitlines()[:5]] == [
         ["#", "token", "id", "logprob", "prob", "rank", "surprisal"],
         ["<|endoftext|>", "0", "given"],
@@ -144,7 +113,7 @@ def test_a_score_s_table_says_all_there_is_to_say() -> None:
 
 
 def test_a_token_across_the_boundary_is_marked_and_explained() -> None:
-    score = scored((" cat", -1.0), context="The")
+    score = of_pieces((" cat", -1.0), context="The")
     across = replace(score, tokens=(replace(score.tokens[0], straddles=True, start=-1),))
     for width, mark in ((80, "↔ straddles"), (60, "↔")):
         lines = printed(score_view(across, Page(width)), width)
@@ -153,7 +122,7 @@ def test_a_token_across_the_boundary_is_marked_and_explained() -> None:
 
 
 def test_candidates_across_the_boundary_are_counted() -> None:
-    scores = [scored((" cat", -1.0), context="The"), scored((" dog", -2.0), context="The")]
+    scores = [of_pieces((" cat", -1.0), context="The"), of_pieces((" dog", -2.0), context="The")]
     across = [replace(score, tokens=(replace(score.tokens[0], straddles=True, start=-1),)) for score in scores]
     for some, said in (
         (scores, None),
@@ -165,7 +134,7 @@ def test_candidates_across_the_boundary_are_counted() -> None:
 
 
 def test_a_perplexity_beyond_float64_and_windows_are_said() -> None:
-    score = replace(scored(("a", -1000.0)), windows=3, min_context=128)
+    score = replace(of_pieces(("a", -1000.0)), windows=3, min_context=128)
     shown = " ".join(printed(score_view(score, Page()), 80))
     assert "perplexity beyond float64" in shown
     assert "read in 3 overlapping windows" in shown
@@ -175,22 +144,22 @@ def test_a_perplexity_beyond_float64_and_windows_are_said() -> None:
 
 def test_nothing_scored_is_said() -> None:
     assert "no token was scored: nothing stands before the first" in printed(
-        score_view(scored(("a", None)), Page()), 80
+        score_view(of_pieces(("a", None)), Page()), 80
     )
 
 
 def test_ties_flips_and_shares_are_said() -> None:
-    tied = rank([scored(("a", -2.0)), scored(("b", -2.0)), scored(("c", -30.0))], [0, 1, 2], "sum")
+    tied = rank([of_pieces(("a", -2.0)), of_pieces(("b", -2.0)), of_pieces(("c", -30.0))], [0, 1, 2], "sum")
     lines = printed(ranking_view(tied, Page()), 80)
     assert [line.split()[:2] for line in lines[1:4]] == [["1=", "a"], ["1=", "b"], ["3", "c"]]
     assert "<0.1%" in lines[3]
     assert any(
         line.startswith("No winner by total: the first 2 are closer than float32 can tell apart") for line in lines
     )
-    flipped = rank([scored(("a", -2.0)), scored(("b", -1.5), ("c", -1.5))], [0, 1], "sum")
+    flipped = rank([of_pieces(("a", -2.0)), of_pieces(("b", -1.5), ("c", -1.5))], [0, 1], "sum")
     lines = printed(ranking_view(flipped, Page()), 80)
     assert "By mean per token and mean per byte another would win: bc (here in place 2)." in lines
-    behind = rank([scored(("a", -1.0)), scored(("b", -2.0)), scored(("c", -2.0))], [0, 1, 2], "sum")
+    behind = rank([of_pieces(("a", -1.0)), of_pieces(("b", -2.0)), of_pieces(("c", -2.0))], [0, 1, 2], "sum")
     lines = printed(ranking_view(behind, Page()), 80)
     assert any(
         line.startswith("= marks candidates that are closer than the arithmetic can tell apart") for line in lines
@@ -304,7 +273,7 @@ def test_a_terminal_too_narrow_for_the_figures_gets_them_all_the_same(
 def test_accuracies_are_cut_at_no_width(width: int) -> None:
     hits: dict[Measure, Hits] = dict.fromkeys(("sum", "mean", "byte", "pmi"), Hits(2, 0, 3))
     corpus = Corpus(records=6, ranked=6, hits=dict.fromkeys(("", "anaphor_agreement", "b"), hits))
-    shown = " ".join(printed(summary_view(corpus, PROVENANCE, "sum", width), width))
+    shown = " ".join(printed(summary_view(corpus, MODEL, "sum", width), width))
     assert {figure for figure in shown.split() if figure.startswith("66")} == {"66.7%"}
     assert ("pmi" in shown.split("group")[1]) == (width > 60)
 

@@ -28,7 +28,7 @@ from lmscore.vocabulary import Vocabulary
 
 from . import models
 from .cli import Cli
-from .test_views import printed
+from .shown import printed
 from .twin import Twin
 
 CORRECTED, PLAIN = Reading(words="corrected"), Reading(words="plain")
