@@ -13,7 +13,7 @@ from . import models
 from .cli import Cli
 
 LINES = {
-    "utf8": (b"fine\nbro\xffken\n", "line 2: not UTF-8 at its byte 3 (0xff); convert it first"),
+    "utf8": (b"fine\nbro\xffken\n", "line 2: not UTF-8 at its byte 3 (0xff); iconv -f LATIN1 -t UTF-8"),
     "cut": ("fine\n…".encode()[:-1], "line 2: not UTF-8 at its byte 0 (0xe2)"),
     "nul": (b"fine\r\nno\0t\n", "line 2: a NUL at its byte 2: a binary file"),
     "utf16": ("fine\n".encode("utf-16"), "is UTF-16; convert it first, with `iconv -f UTF-16 -t UTF-8`"),

@@ -196,4 +196,4 @@ def _decoded(data: bytes, where: str) -> str:
     try:
         return decoded(data)
     except LmscoreError as err:
-        raise LmscoreError(f"{where}: {err}; convert it first, with iconv for instance") from err
+        raise LmscoreError(f"{where}: {err}") from err

@@ -64,6 +64,10 @@ def without_signature(name: str, data: bytes) -> bytes:
     return data
 
 
+CONVERTED = "iconv -f LATIN1 -t UTF-8 converts it, if that is what it is"
+"""What to do about text in another encoding, which nobody knows."""
+
+
 def unended(line: bytes) -> bytes:
     """A line without its end, ``\\n`` or ``\\r\\n``."""
     return line.removesuffix(b"\n").removesuffix(b"\r") if line.endswith(b"\n") else line
@@ -80,7 +84,7 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as err:
-        raise LmscoreError(f"not UTF-8 at its byte {err.start} (0x{data[err.start]:02x})") from err
+        raise LmscoreError(f"not UTF-8 at its byte {err.start} (0x{data[err.start]:02x}); {CONVERTED}") from err
 
 
 def parsed(line: str, odd: Callable[[str], None] = lambda _: None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from . import files
 from .errors import LmscoreError, WrongUsage, one_line
 from .files import STDIN, name_of, opened
 from .formats import (
+    CONVERTED,
     GZIP,
     SURROGATE,
     ZSTANDARD,
@@ -209,7 +210,7 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
             if header is None:
                 header = values
                 if fault:
-                    raise LmscoreError(f"{where}: {fault}; convert it first")
+                    raise LmscoreError(f"{where}: {fault}")
                 if (repeated := first_repeated(header)) is not None:
                     raise LmscoreError(f'{where}: two columns are called "{repeated}"; rename one')
                 continue
@@ -234,7 +235,7 @@ def _unreadable(values: Sequence[str]) -> str | None:
     whole = "".join(values)
     if "\0" in whole:
         return "a NUL: a binary file or another encoding"
-    return None if whole.isascii() or not SURROGATE.search(whole) else "not UTF-8"
+    return None if whole.isascii() or not SURROGATE.search(whole) else f"not UTF-8; {CONVERTED}"
 
 
 def _printable(text: str) -> str:
