@@ -357,7 +357,41 @@ def test_an_input_that_grows_goes_on_if_it_is_no_shard(
     assert (ended.code, ended.err, len(read(out))) == (0, "", 92)
 
 
-def test_a_bad_record_is_mended_and_the_run_goes_on(cli: Cli, lines: Path, tmp_path: Path) -> None:
+def test_a_header_that_changes_does_not_go_on(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first whole record tells it, which may be far ahead of those that are done."""
+    lacking = [{"n": n, "txt": "a" * 60} for n in range(90)]
+    source, out = jsonl(tmp_path / "in.jsonl", [*lacking, {"n": 90, "text": "b", "old": 1}]), tmp_path / "out.csv"
+    words = ("--text-column", "text", "--on-error", "null")
+    halfway(cli, source, out, monkeypatch, *words)
+    jsonl(source, [*lacking, {"text": "b", "n": 90}])
+    said = cli("batch", source, "-o", out, "-q", *words).error
+    assert 'header was ["n", "text", "old"], is ["text", "n"]; --restart begins again' in said
+
+
+def test_a_run_that_goes_on_says_so(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.jsonl"
+    halfway(cli, lines, out, monkeypatch)
+    said = cli("batch", lines, "-o", out).err
+    assert re.match(
+        r"warning: going on after \d\d records that an earlier run has read; --restart begins again\n", said
+    )
+
+
+def test_a_shard_that_is_through_but_for_its_name_takes_it(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("batch", lines, "-o", tmp_path / "out.jsonl", "-q", "--shard", "2/3")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "close", killed)
+        cli(*words)
+    assert cli(*words).code == 0
+    assert [record["n"] for record in read(tmp_path / "out.jsonl")] == list(range(30, 60))
+
+
+def test_a_bad_record_is_mended_and_the_run_goes_on(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SURE_EVERY", 1e9)  # what is done is sure as the run stops
     out, told = tmp_path / "out.jsonl", lines.read_text()
     lines.write_text(told.replace('"n": 60, "text": "', '"n": 60, "tex": "'))
     said = cli("batch", lines, "-o", out, "-q").error
@@ -381,7 +415,7 @@ def test_records_that_were_scored_are_seen_to_be_the_same(
             cli("batch", lines, "-o", out, "-q")
     told = lines.read_text()
     lines.write_text(told.replace('"n": 20,', '"n": 21,'))
-    assert "records are not those that were scored before" in cli("batch", lines, "-o", out, "-q").error
+    assert "records are not those that were read before" in cli("batch", lines, "-o", out, "-q").error
     lines.write_text(told)
     assert cli("batch", lines, "-o", out, "-q").code == 0
 
@@ -678,7 +712,7 @@ def test_what_comes_by_standard_input_goes_on_too(
     words = ("batch", "-", "-q", "--input-format", "jsonl", "-o")
     assert cli(*words, whole, stdin=data).code == 0
     halfway(cli, "-", out, monkeypatch, "--input-format", "jsonl", stdin=data)
-    assert "are not those that were scored before" in cli(*words, out, stdin=data.replace(b'"n": 3', b'"n": 4')).error
+    assert "are not those that were read before" in cli(*words, out, stdin=data.replace(b'"n": 3', b'"n": 4')).error
     assert cli(*words, out, stdin=data).code == 0
     assert out.read_bytes() == whole.read_bytes()
 
@@ -743,6 +777,27 @@ def test_progress_goes_from_nothing_to_all(
     for progress in told:
         own = 180 if shard is None and limit is None else 60 if limit is None else 40
         assert progress.share == pytest.approx(progress.corpus.records / own, abs=0.03)
+
+
+def test_progress_never_goes_back(lines: Path, tmp_path: Path) -> None:
+    """Though a chunk may be read in several parts, which each begin with nothing."""
+
+    class Ticking(Constant):
+        portion = 3000
+
+        def scores(self, texts: Iterable[str | Text], reading: Reading, soon: bool, tick: Tick) -> Iterator[Score]:
+            for scored, total in ((0, 40), (30, 40), (40, 40), (0, 10), (10, 10)):
+                tick(scored, total)
+            yield from super().scores(texts, reading, soon, tick)
+
+    told = list[batch.Progress]()
+    job = Job(Roles("text"), Reading(), None, False, "stop", (SCORE_COLUMNS["total_logprob"],))
+    todo = batch.plan(batch.Source((str(lines),)), job, str(tmp_path / "out.jsonl"))
+    batch.carry_out(todo, Ticking(), True, told.append, lambda _: None)
+    shares = [progress.share for progress in told if progress.share is not None]
+    assert shares == sorted(shares) and len(shares) == len(told) > 10
+    assert [progress.within for progress in told[1:6]] == [(0, 40), (30, 40), (40, 40), (40, 50), (50, 50)]
+    assert told[6].within == (0, 0)
 
 
 def carried_out(source: Path, out: Path) -> list[dict[str, Any]]:
@@ -883,7 +938,7 @@ def test_a_stream_that_has_grown_does_not_pass_for_the_one_that_was_scored(
         patch.setattr(Journal, "finish", killed)
         cli("batch", "-", "-o", out, *words, stdin=lines.read_bytes())
     more = lines.read_bytes() + b'{"text": "one more"}\n'
-    assert "there are more records than were scored before" in cli("batch", "-", "-o", out, *words, stdin=more).error
+    assert "there are more records than were read before" in cli("batch", "-", "-o", out, *words, stdin=more).error
     assert cli("batch", "-", "-o", out, *words, stdin=lines.read_bytes()).code == 0
 
 
@@ -1229,7 +1284,7 @@ def test_other_records_on_standard_input_are_not_taken_for_those_that_were_done(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Journal, "close", killed)
         cli(*words, stdin=lines.read_bytes())
-    assert "are not those that were scored before" in cli(*words, stdin=b'{"text": "new"}\n').error
+    assert "are not those that were read before" in cli(*words, stdin=b'{"text": "new"}\n').error
     assert cli(*words, stdin=lines.read_bytes()).code == 0
     assert len(read(tmp_path / "out.jsonl")) == 90
 

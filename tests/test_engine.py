@@ -17,6 +17,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING
 
 from lmscore import (
     LmscoreError,
@@ -42,6 +43,7 @@ from . import models
 from .twin import Twin
 
 BACKENDS: Any = torch.backends
+LAYERS: Any = DYNAMIC_LAYER_TYPE_MAPPING
 NEEDS_ONEDNN = pytest.mark.skipif(not BACKENDS.mkldnn.is_available(), reason="this torch has no oneDNN")
 FULL = Wanted(rank=True, entropy=True, top=3, among=frozenset({1, 2}))
 LOGITS = torch.tensor([[0.0, math.log(2), math.log(5), -math.inf]])
@@ -339,6 +341,52 @@ def test_a_model_whose_body_is_not_to_be_had_is_run_whole(
     assert gpt2.score("The cat sat").logprobs == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_model_of_others_that_runs_out_of_memory_is_given_smaller_batches(
+    folder_of: Callable[[str], Path], scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_scorer(str(folder_of("gpt2")))
+    assert isinstance(opened._network, Pretrained)
+    body, texts = opened._network._parts.body, models.passages(4, [60] * 8)
+
+    def full(ids: Tensor, cache: Any) -> Tensor:
+        if ids.numel() > 256:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return body(ids, cache)
+
+    monkeypatch.setattr(type(opened._network._parts), "body", lambda _, ids, cache: full(ids, cache))
+    expected = [score.total_logprob for score in scorer_of("gpt2").scores(texts)]
+    assert [score.total_logprob for score in opened.scores(texts)] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_model_that_fails_within_its_limit_keeps_its_traceback(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_scorer(str(folder_of("gpt2")))
+    assert isinstance(opened._network, Pretrained)
+
+    def broken(*_: Any) -> Tensor:
+        raise RuntimeError("device-side assert")
+
+    monkeypatch.setattr(type(opened._network._parts), "body", broken)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        opened.score("a")
+
+
+@pytest.mark.parametrize("kind", ["indexed_attention", "hybrid_sliding"])
+def test_a_model_whose_layers_choose_among_keys_reads_each_text_whole(kind: str) -> None:
+    config = transformers.LlamaConfig(**models.SIZES)
+    kept = SimpleNamespace(layers=[LAYERS[kind].__new__(LAYERS[kind])])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NotImplementedError):
+        patch.setattr(pretrained, "DynamicCache", lambda config: kept)
+        pretrained._keeping_all(config)
+
+
+def test_what_a_model_computes_in_float32_may_differ_so_much_in_float64() -> None:
+    logits = torch.randn(5, 9, dtype=torch.float64)
+    assert pretrained.close(logits, logits + 1e-8 * torch.randn(5, 9))
+    assert not pretrained.close(logits, logits + 1e-5 * torch.randn(5, 9))
+
+
 def test_a_model_that_wants_more_than_a_text_is_refused_in_one_line(
     folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,8 +433,11 @@ def test_a_limit_by_another_name(tmp_path: Path, told: bool, monkeypatch: pytest
         assert open_scorer(str(folder)).score(long).windows > 1
     else:
         monkeypatch.setattr(pretrained, "LIMITS", ())
-        with pytest.raises(LmscoreError, match=r"^the model cannot read \d+ tokens at once \(.*give shorter texts$"):
-            open_scorer(str(folder)).score(long)
+        opened, said = open_scorer(str(folder)), r"^the model cannot read \d+ tokens \(.*no limit that is known here"
+        with pytest.raises(LmscoreError, match=said):
+            opened.score(long)
+        with pytest.raises(LmscoreError, match=said):
+            opened.rank([" one", " two"], long)
 
 
 def test_positions_that_depend_on_a_text_s_length_are_those_of_the_text_alone(

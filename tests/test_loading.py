@@ -14,6 +14,7 @@ import torch
 import transformers
 from huggingface_hub import errors
 from huggingface_hub import utils as hub_utils
+from safetensors.torch import load_file, save_file
 
 from lmscore import LmscoreError, open_scorer
 from lmscore.loading import Choice, Located, find
@@ -127,6 +128,19 @@ def test_weights_of_another_shape(folder: Path) -> None:
 def test_a_configuration_that_names_no_classes(folder: Path, kinds: Any) -> None:
     edit(folder / "config.json", architectures=kinds)
     assert refused(folder).endswith(f"its config.json has {kinds!r} for architectures, which is no list of names")
+
+
+def test_a_configuration_with_a_name_that_nobody_knows(folder: Path) -> None:
+    edit(folder / "config.json", hidden_act="nope")
+    assert refused(folder) == f"{folder}: cannot load its weights: it knows nothing called 'nope'"
+
+
+def test_masks_in_old_checkpoints_are_no_weights(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.attn.masked_bias"] = torch.ones(1)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert open_scorer(str(folder)).score("a").num_tokens == 1
+    assert not caplog.messages
 
 
 def test_a_model_with_rotary_positions_alone_has_no_limit(folder: Path) -> None:

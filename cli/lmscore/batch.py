@@ -174,12 +174,22 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
         work.write("out", encoder.head())
     sure = time.perf_counter()
     before = progress.seconds - sure
+    shown, passed = progress, 0
     report(progress)
 
     def tick(scored: int, total: int) -> None:
+        """What is scored of a part of a chunk that is read together; there may be several, one after the other."""
+        nonlocal shown, passed
         here, there = progress.share, todo.share(done + len(chunk), chunk[-1].row)
-        share = None if here is None or there is None else here + (there - here) * scored / total
-        report(replace(progress, seconds=before + time.perf_counter(), share=share, within=(scored, total)))
+        share = None if here is None or there is None else there - (there - here) * (1 - scored / total)
+        shown = replace(
+            progress,
+            seconds=before + time.perf_counter(),
+            share=None if share is None else max(share, shown.share or 0.0),
+            within=(passed + scored, passed + total),
+        )
+        passed += total * (scored == total)
+        report(shown)
 
     rows, first = todo.rows, max(own.start, done)  # nothing is said of what others' records lack
     noticed = _noticed(islice(rows, max(own.stop - first, 0)), job.roles)
@@ -199,6 +209,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
             digest = _met(digest, record.row)
         now = time.perf_counter()
         progress = Progress(_counted(progress.corpus, found, job), before + now, todo.share(done, chunk[-1].row))
+        shown, passed = progress, 0
         if now - sure >= SURE_EVERY:
             work.commit(done, _kept(progress, digest))
             sure = now
@@ -244,7 +255,7 @@ def _met(digest: bytes, row: Row) -> bytes:
 
 
 def _same(todo: "Plan", work: journal.Journal) -> tuple[bytes, Row | None]:
-    """Read the records that were scored before, and give their digest, and the last of them.
+    """Read the records that were read before, and give their digest, and the last of them.
 
     Raises:
         LmscoreError: they are others.
@@ -253,7 +264,7 @@ def _same(todo: "Plan", work: journal.Journal) -> tuple[bytes, Row | None]:
     for row in islice(todo.rows, done):
         digest = _met(digest, row)
     if done and digest.hex() != work.state.kept.get("digest"):
-        raise LmscoreError(f"the first {done:,} records are not those that were scored before; --restart begins again")
+        raise LmscoreError(f"the first {done:,} records are not those that were read before; --restart begins again")
     return digest, row
 
 
@@ -344,7 +355,9 @@ class Plan:
         """How much of the work is done after so many records, of which that is the last; None where nobody knows."""
         if self.own.stop < sys.maxsize:
             return min(max(done - self.own.start, 0) / max(len(self.own), 1), 1.0)
-        return 0.0 if last is None else last.share
+        if last is not None:
+            return last.share
+        return None if self.first.row.share is None else 0.0
 
 
 LOOKED_AT = 1000
@@ -367,7 +380,9 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     if out == STDIN:
         raise WrongUsage("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
     if form is None or form is Format.txt or compression(out):
-        raise WrongUsage(f"{out}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet")
+        raise WrongUsage(
+            f"{name_of(out)}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet"
+        )
     lists = [column.name for column in job.columns if column in (TOKENS, WORDS)]
     if lists and form in (Format.csv, Format.tsv):
         raise WrongUsage(
@@ -438,7 +453,7 @@ def _brought_to_its_end(todo: Plan, scorer: Scorer, work: journal.Journal, repor
         return run(todo, scorer, work, report)
     _same(todo, work)
     if work.state.records < todo.own.stop and next(todo.rows, None) is not None:
-        raise LmscoreError("there are more records than were scored before; --restart begins again")
+        raise LmscoreError("there are more records than were read before; --restart begins again")
     return _progress(work)
 
 
@@ -479,5 +494,6 @@ def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
         "by": job.by,
         "pmi": job.weigh_pmi,
         "columns": [column.name for column in job.added],
+        "header": None if todo.form is Format.jsonl else list(todo.first.row.fields),
         "on error": job.on_error,
     }

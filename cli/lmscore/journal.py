@@ -20,7 +20,7 @@ from .sinks import explained, keep_mode
 
 KEPT = "what is done is kept, and the same command goes on from there"
 
-VERSION = 1
+VERSION = 2
 """Raise it when a journal's fields or a part's contents change: older ones are begun again."""
 
 ENDS = 1 << 16

@@ -30,6 +30,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MADE_OF = ("*.safetensors", "*.json", "*.model", "vocab.txt", "merges.txt", "*.jinja", "*.py")
 """What tells of a model in its folder: weights, their description, the tokenizer, code; a log is none of it."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
+MASKS = (".attn.bias", ".attention.bias", ".masked_bias")
+"""Endings of what old checkpoints keep beside their weights, and a network makes itself."""
 # Endings of classes that predict the next token; an encoder or a classifier loads without complaint otherwise.
 CAUSAL_CLASSES = (
     *("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"),
@@ -291,7 +293,7 @@ def _check_complete(name: str, told: Mapping[str, Collection[Any]]) -> None:
         raise LmscoreError(
             f"{name}: {key} is {stored} in its weights and {configured} by its config.json; get a whole copy of both"
         )
-    if unused := sorted(told["unexpected_keys"]):
+    if unused := sorted(key for key in told["unexpected_keys"] if not key.endswith(MASKS)):
         log.warning(
             "%s: its weights hold %s (%d such in all), for which the network of its config.json has no place: left out",
             *(name, unused[0], len(unused)),

@@ -115,20 +115,28 @@ class Pretrained:
         if cache is not None:
             cache = copy.deepcopy(cache)  # reading on would lengthen it
             cache.batch_repeat_interleave(height)
+        return self._body(ids, cache, skip)
+
+    def _body(self, ids: Tensor, cache: Any, skip: int = 0) -> Tensor:
+        """What the model makes of ids [B, T], after so many that are in the cache.
+
+        Raises:
+            LmscoreError: it fails, and nobody knew how much it reads.
+        """
         try:
             return self._parts.body(sent(ids, self.device), cache)
-        except UNABLE as err:
-            if out_of_memory(err):
+        except (IndexError, RuntimeError, ValueError) as err:
+            if self.limit is not None or out_of_memory(err):
                 raise
-            told = f"the model cannot read {skip + max(lengths)} tokens at once ({one_line(err)})"
-            raise LmscoreError(f"{told}, though its config.json names no such limit; give shorter texts") from err
+            told = f"the model cannot read {skip + ids.shape[1]} tokens ({one_line(err)})"
+            raise LmscoreError(f"{told}, and its config.json names no limit that is known here; cut texts") from err
 
     def _after(self, stem: tuple[int, ...]) -> Any:
         """The cache after a stem; None where there is none."""
         if not stem:
             return None
         cache = _keeping_all(self._model.config)
-        self._parts.body(torch.tensor([stem], device=self.device), cache)
+        self._body(torch.tensor([stem]), cache)
         return cache
 
     @cached_property

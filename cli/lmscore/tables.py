@@ -76,11 +76,11 @@ def rows(paths: Iterable[str], form: Format | None) -> Iterator[Row]:
         reader = READERS[form or _format(path)]
         with opened(path) as raw:
             for row in reader(_unpacked(path, raw), name_of(path)):
-                if not total:
-                    yield row
-                else:
-                    read = raw.tell() if row.share is None else row.share * (size or 0)
-                    yield replace(row, share=(before + read) / total)
+                if not total:  # unknown: a Parquet beside a pipe knows its own share alone
+                    yield replace(row, share=None)
+                    continue
+                read = raw.tell() if row.share is None else row.share * (size or 0)
+                yield replace(row, share=(before + read) / total)
         before += size or 0
 
 

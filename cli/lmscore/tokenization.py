@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import accumulate, chain, islice
 from typing import Any, overload
 
-from .errors import LmscoreError, RecordError
+from .errors import LmscoreError, RecordError, one_line
 from .formats import SURROGATE
 from .records import Reading, Text
 from .spelling import check_unicode, placed
@@ -93,7 +93,7 @@ class Tokenized:
 
 
 class _Uncut(Exception):
-    """A string holds what no token stands for, and none stands for what is unknown."""
+    """A string holds what no token stands for, say, and none stands for what is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +191,21 @@ class Tokenizer:
             for text, stem in pairs:
                 check_unicode(text.context or "", f"the context of {text.origin}")
                 check_unicode(text.text, text.origin)
-                tokenized = self._joined(text, stem, next(cuts), reading)
+                try:
+                    if reading.boundary == "separate" and text.context and text.context not in stems:
+                        self._cut(text.context, reading.parse_special)  # which fails again
+                    tokenized = self._joined(text, stem, next(cuts), reading)
+                except _Uncut as err:
+                    raise RecordError(f"{text.origin}: its tokenizer cannot cut it into tokens ({err})") from err
                 self._warn_of_symbols(text, tokenized, text.context == before, reading)
                 before = text.context
                 yield text, tokenized
 
-    def _joined(self, text: Text, stem: _Stem, cut: _Cut | None, reading: Reading) -> Tokenized:
+    def _joined(self, text: Text, stem: _Stem, cut: _Cut, reading: Reading) -> Tokenized:
         """What is known of a context, and the tokens of its end and of a text."""
-        if cut is not None and not stem.agrees(cut):
+        if not stem.agrees(cut):
             stem = _Stem(end=text.context or "")
             (cut,) = self._cuts([stem.end + text.text], reading)
-        if cut is None:
-            raise RecordError(f"{text.origin}: the tokenizer has no token for a part of it, nor one for the unknown")
         end, body = stem.end.encode(), text.text.encode()
         # A token of no bytes (the space that some put before a text, or behind a symbol) belongs to what follows it.
         text_start = min(bisect.bisect(cut.ends, len(end)), bisect.bisect_left(cut.starts, len(end)))
@@ -218,33 +221,39 @@ class Tokenizer:
         apart = reading.boundary == "separate"
         valid = [context for context in dict.fromkeys(contexts) if context and not SURROGATE.search(context)]
         worth = [context for context in valid if apart or len(context) > SHORT_CONTEXT]
-        wholes = {
-            context: whole
-            for context, whole in zip(worth, self._cuts(worth, reading), strict=True)
-            if whole is not None  # else a text is refused that follows it
-        }
+        wholes = self._wholes(worth, reading)
         if apart:
             return {context: _Stem(tuple(whole.ids)) for context, whole in wholes.items()}
         ends = list(itertools.starmap(_end, wholes.items()))
         stems = map(self._stem, wholes.keys(), wholes.values(), ends, self._cuts(ends, reading))
         return dict(zip(wholes, stems, strict=True))
 
-    def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut | None) -> _Stem:
+    def _wholes(self, contexts: Sequence[str], reading: Reading) -> dict[str, _Cut]:
+        """Contexts in tokens; what follows one that cannot be cut is refused when it is its turn."""
+        wholes = dict[str, _Cut]()
+        try:
+            wholes.update(zip(contexts, self._cuts(contexts, reading), strict=True))
+        except _Uncut:
+            for context in contexts:
+                with suppress(_Uncut):
+                    wholes[context] = self._cut(context, reading.parse_special)
+        return wholes
+
+    def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut) -> _Stem:
         """What is known of a context, from where it and its end, cut by itself, go through the same tokens."""
         shift = len(context.encode()) - len(end.encode())
-        if end_cut is None or not (
-            self._is_exact(whole) and self._is_exact(end_cut)
-        ):  # where a token stands is a guess
-            return _Stem(end=context)
-        if (meeting := _meeting(whole, end_cut, shift)) is None:
+        exact = self._is_exact(whole) and self._is_exact(end_cut)  # else, where a token stands may be a guess
+        meeting = _meeting(whole, end_cut, shift) if exact else None
+        if meeting is None:
             return _Stem(end=context)
         first, last = meeting[1] - AGREEING, meeting[1] + AGREEING
         return _Stem(tuple(whole.ids[: meeting[0] + AGREEING]), end, first, end_cut[first:last])
 
-    def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut | None]:
+    def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut]:
         """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn.
 
-        None for one that the tokenizer cannot cut.
+        Raises:
+            _Uncut: one of them cannot be cut, and it is its turn.
         """
         for portion in _portions(strings):
             short = [text for text in dict.fromkeys(portion) if len(text) <= STRETCH and not SURROGATE.search(text)]
@@ -252,10 +261,7 @@ class Tokenizer:
             with suppress(_Uncut):
                 cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
             for string in portion:
-                cut = cuts.get(string)
-                with suppress(_Uncut):
-                    cut = cut or self._cut(string, reading.parse_special)
-                yield cut
+                yield cuts.get(string) or self._cut(string, reading.parse_special)
 
     def _cut(self, text: str, parse_special: bool) -> _Cut:
         """The tokens of a long string, stretch by stretch, lest the tokenizer needs a gigabyte for it.
@@ -293,7 +299,7 @@ class Tokenizer:
         try:
             encodings = encode(texts, add_special_tokens=False)
         except Exception as err:  # the library raises no other kind
-            raise _Uncut from err
+            raise _Uncut(one_line(err)) from err
         return [self._placed(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
 
     @cached_property
