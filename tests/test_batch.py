@@ -1143,6 +1143,7 @@ def test_parquet_files_that_differ(cli: Cli, tmp_path: Path) -> None:
     [
         (["{in}", "-o", "{out}", "--summary", "{in}"], "is being read"),
         (["{out}.errors.jsonl", "-o", "{out}"], "is being read"),
+        (["{out}.journal.new", "-o", "{out}", "--input-format", "txt"], "is being read"),
         (["{in}", "nobody.jsonl", "-o", "{out}"], "there is no file nobody.jsonl"),
         (["{in}", "{out}.dat", "-o", "{out}"], "there is no file {out}.dat"),
         (["{in}", "-o", "{out}", "--summary", "no/where.json"], "there is no folder"),
@@ -1151,6 +1152,7 @@ def test_parquet_files_that_differ(cli: Cli, tmp_path: Path) -> None:
 def test_nothing_that_is_there_is_lost(cli: Cli, lines: Path, tmp_path: Path, words: list[str], said: str) -> None:
     out = tmp_path / "out.jsonl"
     jsonl(tmp_path / "out.jsonl.errors.jsonl", [{"text": "a"}])
+    (tmp_path / "out.jsonl.journal.new").write_text("a")
     out.write_text("before")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     for taken in (out, f"{out}.part"):
@@ -1340,6 +1342,18 @@ def test_what_is_no_json_in_a_line_does_not_come_back(cli: Cli, tmp_path: Path, 
         assert math.isnan(record["a"]) and record["b"] == -math.inf
     else:
         assert [record["a"], record["b"]] == kept
+
+
+@pytest.mark.parametrize(("kind", "depth"), [("jsonl", 700), ("parquet", 64)])
+def test_what_is_nested_deeply_comes_back_or_is_refused(cli: Cli, tmp_path: Path, kind: str, depth: int) -> None:
+    nested = f"{'[' * depth}{'NaN' if kind == 'jsonl' else 1}{']' * depth}"
+    (tmp_path / "in.jsonl").write_text(f'{{"text": "a", "x": {nested}}}\n')
+    words = ("batch", tmp_path / "in.jsonl", "-o", tmp_path / f"o.{kind}", "-q", "--text-column", "text")
+    if kind == "parquet":
+        assert "Parquet cannot hold this" in cli(*words).error
+    else:
+        assert cli(*words).code == 0
+        assert nested.replace("NaN", "null") in (tmp_path / "o.jsonl").read_text()
 
 
 def test_bytes_are_hexadecimal_digits(cli: Cli, tmp_path: Path) -> None:

@@ -295,6 +295,17 @@ def test_quiet_silences_all_but_errors(cli: Cli) -> None:
     assert cli("rank", "-", "-q", stdin=b"\xff").err.startswith("error: stdin, line 1")
 
 
+def test_what_cannot_be_imported_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lmscore.scorer", None)  # as if it failed there
+    assert cli("score", "a").error.startswith("cannot import what scoring needs: ")
+
+
+def test_without_docstrings_transformers_is_not_imported(folder_of: Callable[[str], Path]) -> None:
+    ended = shell("lmscore score a", folder_of("llama"), env={"PYTHONOPTIMIZE": "2"})
+    said = "error: transformers needs its docstrings; leave out -OO, or unset PYTHONOPTIMIZE\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", said)
+
+
 def test_verbose_says_how_long_how_fast_and_where(cli: Cli) -> None:
     loaded, scored = cli("score", "a b c", "-v").err.splitlines()
     assert loaded.startswith("info: loaded in ")

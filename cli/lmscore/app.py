@@ -17,7 +17,7 @@ import typer
 
 from . import __version__, catalogue, download, files, given, hints, interrupt, show, sinks, terminal, usage
 from . import options as opt
-from .errors import LmscoreError, WrongUsage
+from .errors import LmscoreError, WrongUsage, one_line
 from .formats import Format
 from .gathering import gathered
 from .records import Ranking, Reading, Score, Text
@@ -326,7 +326,10 @@ def _open(model: str, opening: opt.Opening, quiet: bool) -> "Scorer":
     gc.disable()  # hardly any of what is loaded here is garbage before the end: no use in searching it, ever again
     try:
         with terminal.progress(quiet) as report:
-            from .scorer import open_scorer
+            try:
+                from .scorer import open_scorer
+            except (ImportError, OSError) as err:  # a torch that does not fit this system, or too little memory for it
+                raise LmscoreError(f"cannot import what scoring needs: {one_line(err)}") from err
 
             scorer = open_scorer(model, **asdict(opening), report=report)
     finally:

@@ -166,15 +166,15 @@ class Encoder:
         """An Arrow stream of its own."""
         import pyarrow
 
+        sink = pyarrow.BufferOutputStream()
         try:
             table = self._table(records)
             self._agree(table)
+            with pyarrow.ipc.new_stream(sink, table.schema) as stream:
+                stream.write_table(table)
         except (pyarrow.ArrowException, TypeError, OverflowError) as err:
             where = f"{records[0].row.where} or soon after"
             raise LmscoreError(f"{where}: Parquet cannot hold this ({one_line(err)}); write .jsonl instead") from err
-        sink = pyarrow.BufferOutputStream()
-        with pyarrow.ipc.new_stream(sink, table.schema) as stream:
-            stream.write_table(table)
         return bytes(sink.getvalue())
 
     def _agree(self, table: Any) -> None:

@@ -130,20 +130,13 @@ def as_json(value: Any) -> str:
     """As JSON: what that has no name for as it prints, bytes as hexadecimal digits, and no number for NaN."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+    except ValueError:  # Python writes it NaN, and reads it as what it is told to
+        there = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+        return json.dumps(there, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(held) for name, held in value.items()}
-    return [_finite(held) for held in value] if isinstance(value, list | tuple) else value  # a map has pairs
 
 
 def escaped(line: str) -> str:

@@ -132,6 +132,11 @@ def journal_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.journal")
 
 
+def fresh_of(out: Path) -> Path:
+    """Where a journal stands while it is written, before it takes the other's place."""
+    return out.with_name(f"{out.name}.journal.new")
+
+
 def lock_of(out: Path) -> Path:
     """Where the lock stands that one run at a time holds."""
     return out.with_name(f"{out.name}.lock")
@@ -201,11 +206,12 @@ def _difference(name: str, before: Any, now: Any) -> str:
 
 def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
     held = {"version": VERSION, "pins": pins, "records": state.records, "lengths": dict(state.lengths)}
-    fresh = path.with_name(f"{path.name}.new")
+    out = path.with_suffix("")
+    fresh = fresh_of(out)
     with explained(path, KEPT):
         try:
             with fresh.open("w", encoding="utf-8") as stream:
-                keep_mode(path.with_suffix(""), fresh)  # as private as the output: it names records
+                keep_mode(out, fresh)  # as private as the output: it names records
                 json.dump({**held, "kept": state.kept, "done": state.done}, stream)
                 stream.flush()
                 os.fsync(stream.fileno())

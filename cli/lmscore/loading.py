@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ def load(choice: Choice, report: download.Report = download.silent) -> tuple[Net
     located = find(choice, report)
     if choice.name in catalogue.CATALOGUE:
         return *_load_converted(choice, located.path, device), located
+    if sys.flags.optimize > 1:
+        raise LmscoreError("transformers needs its docstrings; leave out -OO, or unset PYTHONOPTIMIZE")
     with quiet_transformers():
         if located.path.suffix == ".gguf":
             model, tokenizer = _load_gguf(choice, located.path, device)

@@ -39,7 +39,8 @@ class Places:
         if is_device(places.out):
             raise LmscoreError(f"cannot write {out}: it is no file; name one with -o")
         beside = (places.errors, *places.parts.values(), places.gathered)
-        taken = (places.out, *beside, journal.journal_of(places.out), journal.lock_of(places.out))
+        of_journal = [where(places.out) for where in (journal.journal_of, journal.fresh_of, journal.lock_of)]
+        taken = (places.out, *beside, *of_journal)
         for place in taken:
             place_of(str(place), sources)
         found = dict[str, Path]()
