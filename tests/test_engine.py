@@ -1,6 +1,7 @@
 """The engine by itself: a log-probability from known logits, and memory that runs out."""
 
 import contextlib
+import itertools
 import json
 import logging
 import math
@@ -16,6 +17,7 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING
 
@@ -281,6 +283,29 @@ def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkey
         assert score.logprobs == pytest.approx(before, abs=1e-5)
     assert isinstance(llama._network, Decoder)
     assert llama._network._packed
+
+
+@pytest.mark.parametrize("architecture", ["llama", "wide", "qwen3"], indirect=True)
+def test_weights_that_lie_turned_are_the_same_and_are_not_packed(
+    architecture: str, folder_of: Callable[[str], Path], scorer_of: Callable[[str], Scorer]
+) -> None:
+    folder = folder_of(architecture)
+    config = json.loads((folder / "config.json").read_text())
+    weights = load_file(folder / "model.safetensors")
+    lying = dict(itertools.starmap(decoder.turned, weights.items()))
+    assert sum(name.endswith(decoder.TURNED) for name in lying) == 7 * config["num_hidden_layers"]
+    used = dict(itertools.starmap(decoder.turned_back, lying.items()))
+    assert all(decoder.in_one_piece(used[name]).equal(weight) for name, weight in weights.items())
+    plain = scorer_of(architecture)._network
+    assert isinstance(plain, Decoder)
+    network = Decoder(config, used, plain._frequencies)
+    windows = [Window(tuple(range(start, start + 40)), 1) for start in (1, 50)]
+    expected = [readout.logprobs for readout in engine.run(plain, windows, Wanted())]
+    for _ in range(2):
+        for found, other in zip(engine.run(network, windows, Wanted()), expected, strict=True):
+            assert found.logprobs == pytest.approx(other, abs=1e-4)
+        network.settle()
+    assert network._layers[0]._out.weight.data_ptr() == used["model.layers.0.self_attn.o_proj.weight"].data_ptr()
 
 
 def operators_of(operators: Any) -> dict[str, Any]:

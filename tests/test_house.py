@@ -29,7 +29,7 @@ IMPORTS = {
     "errors": "",
     "records": "",
     "planning": "",
-    "conversion": "errors",
+    "conversion": "decoder errors",
     "catalogue": "errors",
     "hints": "formats records",
     "given": "errors files formats hints options records",

@@ -1,4 +1,4 @@
-"""A GGUF file into a transformers model and tokenizer, and those into a folder of safetensors.
+"""A GGUF file into a transformers model and tokenizer, and those into a folder that the decoder reads.
 
 The reading is transformers' own. This module makes it quick, and restores what it leaves out: how
 the text is cut before its byte pairs are merged. It knows no catalogue, no cache and no network.
@@ -7,6 +7,7 @@ the text is cut before its byte pairs are merged. It knows no catalogue, no cach
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,19 @@ def read_gguf(path: Path, dtype: Any, check: Callable[[int], None] = lambda _: N
 
 
 def convert_gguf(path: Path, folder: Path) -> None:
-    """Write a GGUF file into `folder` as float32 safetensors, configuration and tokenizer."""
+    """Write a GGUF file into `folder`: configuration, tokenizer, and float32 safetensors as `decoder` reads them."""
     import torch
+    from safetensors.torch import load_file, save_file
+
+    from .decoder import turned
 
     with quiet_transformers():
         model, tokenizer = read_gguf(path, torch.float32)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    saved, fresh = folder / "model.safetensors", folder / "fresh.safetensors"
+    save_file(dict(starmap(turned, load_file(saved).items())), fresh, {"format": "pt"})
+    fresh.replace(saved)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from .catalogue import CATALOGUE, Entry, Holding
 from .errors import LmscoreError
 
 # A part of every folder's name: raise it when the conversion changes, and old conversions are made anew.
-CONVERSION = 1
+CONVERSION = 2
 
 
 class Report(Protocol):

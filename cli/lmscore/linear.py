@@ -33,7 +33,8 @@ class Linear:
     @staticmethod
     def of(weight: Tensor, bias: Tensor | None = None) -> "Linear":
         """Through the operators that are quickest for weights as they stand."""
-        fuses = weight.device.type == "cpu" and weight.dtype in FUSED and weight.is_contiguous()
+        whole = weight.is_contiguous() or weight.mT.is_contiguous()
+        fuses = weight.device.type == "cpu" and weight.dtype in FUSED and whole
         return _Fused(weight, bias) if fuses else Linear(weight, bias)
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -61,14 +62,15 @@ class Linear:
         return other.addmm_(rows, self.weight.T)
 
     def packed(self, room: Tensor) -> "Linear":
-        """The same, on a CPU, with its weights laid out anew as oneDNN reads them, where that can be had.
+        """The same, on a CPU, with its weights laid out anew as oneDNN reads them, where that can be had, and pays:
+        turned ones are as quick as they are.
 
         Args:
             room: [N], of the same dtype. Weights that do not stand in one piece, up to so many, are gathered there
                 first: an allocator could not well use again what each by itself would leave behind.
         """
         weight = self.weight
-        if weight.dtype not in FUSED or weight.is_mkldnn:
+        if weight.dtype not in FUSED or weight.is_mkldnn or weight.mT.is_contiguous():
             return self
         if not weight.is_contiguous() and weight.numel() <= len(room):
             weight = room[: weight.numel()].view(weight.shape).copy_(weight)
@@ -81,8 +83,8 @@ ONEDNN: Any = torch.ops.mkldnn
 class _Fused(Linear):
     """A linear map through the operators that torch's own compiler uses, with the next step fused into them.
 
-    Its weights stand in one piece, or packed. (With a part of others' columns the operators take a thousand times as
-    long.)
+    Its weights stand in one piece, row by row or column by column, or packed. (With a part of others' columns the
+    operators take a thousand times as long.)
     """
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -114,9 +116,11 @@ def holds(check: Callable[[torch.dtype], bool], dtype: torch.dtype) -> bool:
 
 def _fuses(dtype: torch.dtype) -> bool:
     """Whether this torch and this processor have the operators, and they compute what they should."""
-    weight, bias, rows = torch.eye(8, dtype=dtype), torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8).to(dtype)
+    weight = torch.eye(8, dtype=dtype).roll(1, 0)  # which, turned, is another
+    bias, rows = torch.ones(8, dtype=dtype), torch.arange(64.0).view(8, 8).to(dtype)
     plain = Linear(weight, bias)
-    ways = [_Fused(weight, bias), _Fused(ONEDNN._reorder_linear_weight(weight, CHUNK), bias)]
+    packed, turned = ONEDNN._reorder_linear_weight(weight, CHUNK), weight.mT.contiguous().mT
+    ways = [_Fused(one, bias) for one in (weight, packed, turned)]
     steps: list[Callable[[Linear], Tensor]] = [
         lambda linear: linear(rows),
         lambda linear: linear.silu(rows),

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _network(name: str, model: Any) -> Network:
 def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple[Network, Tokenizer]:
     """A model that `conversion` wrote: known to the last byte, so that transformers, slow to import, need not look.
 
-    A layer's pages go as soon as the decoder has packed it: memory never holds the network twice.
+    Its layers are used as they lie there, and no copy is made of them.
     """
     from tokenizers import Tokenizer as Backend
 
@@ -140,12 +141,13 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         stored = weights.stored(path)
-        mapped = dict(weights.by_layer(stored))
-    with _translated("cannot move the model to its device"):  # Apple's knows no float64
-        placed = {name: tensor.to(device, dtype) for name, tensor in mapped.items()}
+        placed, table = dict(starmap(decoder.turned_back, weights.by_layer(stored))), stored[decoder.EMBEDDINGS]
+    as_stored = device.type == "cpu" and dtype == torch.float32
+    if not as_stored:
+        with _translated("cannot move the model to its device"):  # Apple's knows no float64
+            placed = {name: decoder.in_one_piece(weight).to(device, dtype) for name, weight in placed.items()}
     with _translated(damaged), memory_errors():
-        as_stored = placed[decoder.EMBEDDINGS] is mapped[decoder.EMBEDDINGS]
-        network = decoder.Decoder(config, placed, table=stored[decoder.EMBEDDINGS] if as_stored else None)
+        network = decoder.Decoder(config, placed, table=table if as_stored else None)
         bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wanted.smoke and wanted.model is None:
             children.call("random_model", [folder, "tiny"])
         try:
-            model = comparison.Model.find(wanted.model or (folder if wanted.smoke else "smollm2"))
+            model = comparison.Model.find(wanted.model or (folder if wanted.smoke else "smollm2"), Path(folder))
             setting = comparison.Setting(model, runs, batch_sizes, trial=0.001 if wanted.smoke else 0.3)
             names = wanted.works or (IN_SMOKE if wanted.smoke else CHOICES)
             run(setting, names, sizes, list(comparison.PEERS), wanted.output)

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         card = None if wanted.smoke else children.run([sys.executable, "-c", NAME_OF_CARD]).out.strip()
         with tempfile.TemporaryDirectory() as folder:
             children.call("random_model", [folder, "tiny" if wanted.smoke else "billion"])
-            model = comparison.Model.find(folder, "a Llama of random weights")
+            model = comparison.Model.find(folder, Path(folder), "a Llama of random weights")
             setting = comparison.Setting(model, wanted.runs, BATCH_SIZES, TOLERANCE, "cuda", "bfloat16", card)
             sizes = works.ACCELERATOR
             if wanted.smoke:

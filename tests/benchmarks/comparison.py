@@ -54,10 +54,16 @@ class Model:
     start: int
 
     @classmethod
-    def find(cls, name: str, title: str = "a model of one's own") -> "Model":
-        """A catalogue name, fetched first if need be, or a folder in transformers' layout."""
+    def find(cls, name: str, place: Path, title: str = "a model of one's own") -> "Model":
+        """A catalogue name, fetched first if need be, or a folder in transformers' layout.
+
+        Args:
+            place: where a catalogue model is written in that layout, for others to read.
+        """
         if entry := catalogue.CATALOGUE.get(name):
-            return cls(name, download.fetch(entry), entry.title, entry.bos_id)
+            from ..converted import as_saved
+
+            return cls(name, as_saved(download.fetch(entry), place), entry.title, entry.bos_id)
         folder = Path(name).resolve()
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
