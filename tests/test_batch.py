@@ -1227,11 +1227,12 @@ def test_a_reader_that_leaves_takes_nothing_along(
     lines.write_text(lines.read_text() + '{"text": ""}\n')
     line = f'lmscore batch "{lines}" -q -o "{tmp_path}/out.jsonl" --summary "{tmp_path}/s.json" --on-error skip | true'
     ended = shell(f"set -o pipefail; {line}", folder_of("llama"))
-    assert (ended.returncode, ended.stderr) == (1, "")
+    said = f"error: not all records were scored: 1 bad, kept in {tmp_path}/out.jsonl.errors.jsonl\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
     assert json.loads((tmp_path / "s.json").read_text())["bad_records"] == 1
     line = f'lmscore batch "{lines}" -q -o "{tmp_path}/out.jsonl" --summary - --on-error skip | true'
     ended = shell(f"set -o pipefail; {line}", folder_of("llama"))
-    assert (ended.returncode, ended.stderr) == (1, "")
+    assert (ended.returncode, ended.stderr) == (1, said)
     assert not list(tmp_path.glob("out.jsonl.journal"))
 
 
