@@ -61,9 +61,8 @@ class Model:
             place: where a catalogue model is written in that layout, for others to read.
         """
         if entry := catalogue.CATALOGUE.get(name):
-            from ..converted import as_saved
-
-            return cls(name, as_saved(download.fetch(entry), place), entry.title, entry.bos_id)
+            children.call("saved", [str(download.fetch(entry)), str(place)])
+            return cls(name, place, entry.title, entry.bos_id)
         folder = Path(name).resolve()
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
