@@ -46,7 +46,10 @@ IMPORTS = {
     "corpus": "records",
     "job": "encoding records roles views.rows",
     "places": "errors files journal sinks",
-    "batch": "corpus encoding errors files formats job journal lmscore places planning records roles sinks tables",
+    "batch": (
+        "corpus encoding errors files formats job journal lmscore places planning records roles sinks tables "
+        "views.remarks"
+    ),
     "ranking": "errors records",
     "words": "records",
     "alignment": "",

@@ -27,6 +27,7 @@ from .planning import more_together, num_shared
 from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
 from .roles import Asked, Roles, asked
 from .tables import Row
+from .views.remarks import counted
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +144,7 @@ class Progress:
     @property
     def sentence(self) -> str:
         """How much and how fast, for a person."""
-        return f"{_records(self.corpus.records)} in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
-
-
-def _records(count: int) -> str:
-    return f"{count:,} record{'s' * (count != 1)}"
+        return f"{counted(self.corpus.records, 'record')} in {self.seconds:,.1f} s, {self.rate:,.0f} tokens a second"
 
 
 OnProgress = Callable[[Progress], None]
@@ -168,7 +165,7 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
     done = work.state.records
     digest, last = _same(todo, work)
     if done:
-        log.warning("going on after %s that an earlier run has read; --restart begins again", _records(done))
+        log.warning("going on after %s that an earlier run has read; --restart begins again", counted(done, "record"))
     progress = replace(_progress(work), share=todo.share(done, last))
     if not done:
         work.write("out", encoder.head())

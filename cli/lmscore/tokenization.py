@@ -4,7 +4,6 @@ Knows the tokenizer and nothing of the network behind it. Offsets are byte offse
 """
 
 import bisect
-import itertools
 import logging
 import operator
 from array import array
@@ -224,19 +223,23 @@ class Tokenizer:
         wholes = self._wholes(worth, reading)
         if apart:
             return {context: _Stem(tuple(whole.ids)) for context, whole in wholes.items()}
-        ends = list(itertools.starmap(_end, wholes.items()))
-        stems = map(self._stem, wholes.keys(), wholes.values(), ends, self._cuts(ends, reading))
-        return dict(zip(wholes, stems, strict=True))
+        ends = {context: _end(context, whole) for context, whole in wholes.items()}
+        end_cuts = self._wholes(list(ends.values()), reading)
+        return {
+            context: self._stem(context, wholes[context], end, end_cuts[end])
+            for context, end in ends.items()
+            if end in end_cuts
+        }
 
-    def _wholes(self, contexts: Sequence[str], reading: Reading) -> dict[str, _Cut]:
-        """Contexts in tokens; what follows one that cannot be cut is refused when it is its turn."""
+    def _wholes(self, strings: Sequence[str], reading: Reading) -> dict[str, _Cut]:
+        """Strings in tokens, but for those that cannot be cut; what follows such a context is refused in its turn."""
         wholes = dict[str, _Cut]()
         try:
-            wholes.update(zip(contexts, self._cuts(contexts, reading), strict=True))
+            wholes.update(zip(strings, self._cuts(strings, reading), strict=True))
         except _Uncut:
-            for context in contexts:
+            for string in strings:
                 with suppress(_Uncut):
-                    wholes[context] = self._cut(context, reading.parse_special)
+                    wholes[string] = self._cut(string, reading.parse_special)
         return wholes
 
     def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut) -> _Stem:
