@@ -66,14 +66,15 @@ IMPORTS = {
     "decoder": "accelerator attention linear planning weights",
     "pretrained": "accelerator errors linear planning",
     "loading": (
-        "accelerator catalogue conversion decoder download engine errors planning pretrained tokenization weights"
+        "accelerator catalogue conversion decoder download engine errors planning pretrained records tokenization "
+        "weights"
     ),
-    "scorer": "catalogue download engine errors found loading planning ranking records tokenization vocabulary words",
+    "scorer": "catalogue engine errors found loading planning ranking records tokenization vocabulary words",
     "show": (
-        "catalogue download formats options records sinks terminal views.diff views.explain views.heat views.remarks "
+        "catalogue formats options records sinks terminal views.diff views.explain views.heat views.remarks "
         "views.report views.rows views.summary views.table views.words"
     ),
-    "download": "catalogue conversion errors interrupt locks",
+    "download": "catalogue conversion errors interrupt locks records",
     "views": "",
     "views.chart": "",
     "views.explain": "records views.glyphs views.remarks views.table",
@@ -94,7 +95,7 @@ IMPORTS = {
     "views.summary": "corpus records views.columns views.remarks views.table",
     "views.table": "catalogue records views.columns views.glyphs views.remarks views.scale views.units",
     "options": "catalogue errors formats records views.units",
-    "terminal": "download interrupt views.glyphs views.scale",
+    "terminal": "interrupt records views.glyphs views.scale",
 }
 FOREIGN = {
     "rich": "terminal views.diff views.explain views.heat views.summary views.table views.words",

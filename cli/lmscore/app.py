@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import typer
 
-from . import __version__, catalogue, download, files, given, hints, interrupt, show, sinks, terminal, usage
+from . import __version__, catalogue, files, given, hints, interrupt, show, sinks, terminal, usage
 from . import options as opt
 from .errors import LmscoreError, WrongUsage, one_line
 from .formats import Format
@@ -267,13 +267,17 @@ def batch(
 def models(command: typer.Context, json: opt.ModelsJsonOpt = False) -> None:
     """List the models lmscore knows by name, and what of them lies in its cache."""
     if command.invoked_subcommand is None:
+        from . import download
+
         with sinks.output(None) as stream:
-            show.holdings(download.holdings(), stream, json)
+            show.holdings(download.holdings(), download.cache_root(), stream, json)
 
 
 @models_app.command()
 def pull(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
     """Fetch a model into the cache now, rather than when it is first used."""
+    from . import download
+
     entry = catalogue.entry(name)
     with terminal.progress(quiet) as report:
         print(download.fetch(entry, report))
@@ -282,6 +286,8 @@ def pull(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
 @models_app.command()
 def remove(name: opt.NameArg, quiet: opt.QuietOpt = False) -> None:
     """Delete a model from the cache."""
+    from . import download
+
     with terminal.progress(quiet) as report:
         download.remove(catalogue.entry(name), report)
 

@@ -18,24 +18,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from . import interrupt, locks
 from .catalogue import CATALOGUE, Entry, Holding
 from .errors import LmscoreError
+from .records import Report, silent
 
 # A part of every folder's name: raise it when the conversion changes, and old conversions are made anew.
 CONVERSION = 2
-
-
-class Report(Protocol):
-    """Told what is going on, how many bytes are done, and of how many (None: not known)."""
-
-    def __call__(self, what: str, done: int = 0, total: int | None = None) -> None: ...
-
-
-def silent(what: str, done: int = 0, total: int | None = None) -> None:
-    """A report for callers who want none."""
 
 
 def cache_root() -> Path:

@@ -23,6 +23,7 @@ from .conversion import quiet_transformers, read_gguf
 from .engine import Network, memory_errors
 from .errors import LmscoreError
 from .planning import Window
+from .records import Report, silent
 from .tokenization import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Located:
         return sorted(path for kind in MADE_OF for path in self.path.glob(kind) if path.is_file())
 
 
-def load(choice: Choice, report: download.Report = download.silent) -> tuple[Network, Tokenizer, Located]:
+def load(choice: Choice, report: Report = silent) -> tuple[Network, Tokenizer, Located]:
     """Find, check and load a model.
 
     Returns:
@@ -152,7 +153,7 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
     return network, Tokenizer(backend, bos, eos)
 
 
-def find(choice: Choice, report: download.Report = download.silent) -> Located:
+def find(choice: Choice, report: Report = silent) -> Located:
     """The folder or GGUF file a model's name stands for, fetched first if need be.
 
     Raises:
@@ -195,7 +196,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _from_hub(choice: Choice, report: download.Report) -> Located:
+def _from_hub(choice: Choice, report: Report) -> Located:
     import huggingface_hub as hub
     from huggingface_hub import errors
 
@@ -204,7 +205,7 @@ def _from_hub(choice: Choice, report: download.Report) -> Located:
     wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
     try:
         # The hub's own bars alone know how far it is.
-        with _quiet_hub() if report is download.silent else contextlib.nullcontext():
+        with _quiet_hub() if report is silent else contextlib.nullcontext():
             folder = hub.snapshot_download(
                 choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]
             )

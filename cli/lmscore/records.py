@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 Boundary = Literal["joint", "separate"]
 Measure = Literal["sum", "mean", "byte", "pmi"]
@@ -107,6 +107,16 @@ class Reading:
 
 Tick = Callable[[int, int], None]
 """Told of the tokens that are read together: how many are scored so far, and how many there are."""
+
+
+class Report(Protocol):
+    """Told what is going on, how many bytes are done, and of how many (None: not known)."""
+
+    def __call__(self, what: str, done: int = 0, total: int | None = None) -> None: ...
+
+
+def silent(what: str, done: int = 0, total: int | None = None) -> None:
+    """A report for callers who want none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ from typing import TypeVar, get_args
 import torch
 
 from . import catalogue, engine, loading, planning, ranking, words
-from .download import Report, silent
 from .errors import LmscoreError, RecordError
 from .found import Found, LazyTokens
-from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick, Token, Words
+from .records import Measure, Provenance, Ranking, Reading, Report, Score, Text, Tick, Token, Words, silent
 from .tokenization import Tokenized, Tokenizer
 from .vocabulary import StartSymbol, decide_start
 

@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from . import options as opt
 from . import sinks, terminal
 from .catalogue import Holding
-from .download import cache_root
 from .formats import cell, escaped
 from .records import NOTHING_MORE, Extras, Measure, Provenance, Ranking, Reading, Score
 
@@ -204,14 +204,14 @@ def summary_keeper(json: str | None, html: str | None, name: str, model: Provena
     return keep
 
 
-def holdings(records: Iterable[Holding], stream: TextIO, json: bool) -> None:
-    """Write what the catalogue knows and what the cache holds."""
+def holdings(records: Iterable[Holding], cache: Path, stream: TextIO, json: bool) -> None:
+    """Write what the catalogue knows and what the cache, which lies there, holds."""
     from .views import rows, table
 
     if json:
         _write_json(stream, map(rows.holding_object, records))
     else:
-        terminal.show(terminal.console(stream), table.holdings_view(list(records), cache_root()))
+        terminal.show(terminal.console(stream), table.holdings_view(list(records), cache))
 
 
 def _write(

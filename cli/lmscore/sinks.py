@@ -6,7 +6,6 @@ Tells a reader that has gone, a full disk and a closed stream from all other fai
 import contextlib
 import io
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -172,7 +171,7 @@ def _device(path: Path) -> Iterator[TextIO]:
 
 
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.part")
 
     def discard() -> None:
         with contextlib.suppress(OSError):  # it has taken its name, or never was

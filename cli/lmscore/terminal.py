@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from . import interrupt
-from .download import Report, silent
+from .records import Report, silent
 from .views import glyphs
 
 if TYPE_CHECKING:
