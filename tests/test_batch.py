@@ -28,7 +28,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, journal
+from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, journal, outcomes
 from lmscore.encoding import Encoder
 from lmscore.job import SCORE_COLUMNS, Job
 from lmscore.journal import Journal
@@ -90,7 +90,7 @@ def test_records_that_begin_alike_stay_together() -> None:
     alike = [Asked(Row("", {}), (Text("so", "y" * 4000 + str(number)),)) for number in range(99)]
     others = [Asked(Row("", {}), (Text("so", str(number) + "y" * 400),)) for number in range(99)]
     alike_together, others_together, same_together = (
-        max(map(len, batch.chunks(records, 500))) for records in (alike, others, [others[0]] * 999)
+        max(map(len, outcomes.chunks(records, 500))) for records in (alike, others, [others[0]] * 999)
     )
     assert others_together == 2
     assert alike_together == 99

@@ -47,9 +47,10 @@ IMPORTS = {
     "job": "encoding records roles views.rows",
     "places": "errors files journal sinks",
     "batch": (
-        "corpus encoding errors files formats job journal lmscore places planning records roles sinks tables "
+        "corpus encoding errors files formats job journal lmscore outcomes places records roles sinks tables "
         "views.remarks"
     ),
+    "outcomes": "errors job planning records roles",
     "ranking": "errors records",
     "words": "records",
     "alignment": "",

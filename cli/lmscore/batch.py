@@ -1,8 +1,6 @@
 """A whole dataset: records in, the same records and their scores out, and what they add up to.
 
-Puts tables, scorer, journal and encoding together. What is read together depends on nothing but the records, so a run
-that was killed and goes on computes the very numbers that an undisturbed one does. Knows no terminal, and of options
-only what its errors advise.
+Puts tables, outcomes, journal and encoding together. Knows no terminal, and of options only what its errors advise.
 """
 
 import hashlib
@@ -11,113 +9,26 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from . import __version__, journal, sinks, tables
 from .corpus import Corpus
 from .encoding import Encoder
-from .errors import LmscoreError, RecordError, WrongUsage
+from .errors import LmscoreError, WrongUsage
 from .files import ONCE, STDIN, is_stream, name_of
 from .formats import Format, as_json, compression, escaped
 from .job import TOKENS, WORDS, Job, Outcome, filled
+from .outcomes import BYTES_A_TOKEN, Scorer, chunks, outcomes
 from .places import Places
-from .planning import more_together, num_shared
-from .records import Measure, Provenance, Ranking, Reading, Score, Text, Tick
+from .records import Tick
 from .roles import Asked, Roles, asked
 from .tables import Row
 from .views.remarks import counted
 
 log = logging.getLogger(__name__)
-
-BYTES_A_TOKEN = 4
-"""About so many, in the texts that most models read: chunks are cut by bytes, before anything is tokenized."""
-
-FEWEST_BYTES = 16
-"""What a record counts for in a chunk, even if it is the one before it once more."""
-
-MOST_BYTES = 32 << 20
-"""Texts of a chunk: a bound on memory, where each brings the same long beginning."""
-
-
-class Scorer(Protocol):
-    """What scores: `lmscore.scorer.Scorer`."""
-
-    provenance: Provenance
-
-    @property
-    def portion(self) -> int: ...
-    @property
-    def arithmetic(self) -> str: ...
-    @property
-    def files(self) -> Sequence[Path]: ...
-    def settle(self) -> None: ...
-    def scores(self, texts: Iterable[str | Text], reading: Reading, soon: bool, tick: Tick) -> Iterator[Score]: ...
-    def rankings(
-        self, groups: Iterable[Sequence[Text]], by: Measure, reading: Reading, soon: bool, tick: Tick
-    ) -> Iterator[Ranking]: ...
-
-
-def chunks(records: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
-    """Records in runs of about `size` bytes: where one ends depends on its own records and the next alone.
-
-    What a record begins with as the one before it does is not counted: together, it is read once.
-    """
-    chunk: list[Asked] = []
-    new, held, beginning = 0, 0, ""
-    for record in records:
-        before, beginning = beginning, record.beginning
-        shared = len(beginning[: num_shared(before, beginning)].encode("utf-8", "replace"))
-        if new >= size + more_together(shared, size) or held >= MOST_BYTES:
-            yield chunk
-            chunk, new, held, shared = [], 0, 0, 0
-        chunk.append(record)
-        new += max(record.size - shared, FEWEST_BYTES)
-        held += record.size
-    if chunk:
-        yield chunk
-
-
-def outcomes(chunk: Sequence[Asked], job: Job, scorer: Scorer, tick: Tick) -> list[Outcome]:
-    """Score a chunk; a record that cannot be scored does not keep the others from it."""
-    found: dict[int, Outcome] = {}
-    works = [_work(record, job, scorer) for record in chunk]
-    for work in dict.fromkeys(works):
-        left = [at for at in range(len(chunk)) if works[at] == work]
-        while left:
-            done = 0
-            try:
-                for outcome in _scored([chunk[at] for at in left], work, job, scorer, tick):
-                    found[left[done]] = outcome
-                    done += 1
-                break
-            except RecordError as err:
-                found[left[done]] = Outcome(chunk[left[done]], fault=str(err))
-                left = left[done + 1 :]
-    return [found[at] for at in range(len(chunk))]
-
-
-Work = Literal["fault"] | Measure | None
-"""What is to be done with a record: nothing, ranking it so that this measure is there, or scoring it."""
-
-
-def _work(record: Asked, job: Job, scorer: Scorer) -> Work:
-    if record.fault is not None:
-        return "fault"
-    pmi = job.weigh_pmi and record.texts[0].context and scorer.provenance.bos_id is not None
-    return "pmi" if pmi else job.by
-
-
-def _scored(records: Sequence[Asked], work: Work, job: Job, scorer: Scorer, tick: Tick) -> Iterator[Outcome]:
-    if work == "fault":
-        yield from (Outcome(record, fault=record.fault) for record in records)
-    elif work is None:
-        scores = scorer.scores((record.texts[0] for record in records), job.reading, False, tick)
-        yield from (Outcome(record, score=score) for record, score in zip(records, scores, strict=True))
-    else:
-        rankings = scorer.rankings((record.texts for record in records), work, job.reading, False, tick)
-        yield from (Outcome(record, ranking=ranking) for record, ranking in zip(records, rankings, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +61,27 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a run is, between two chunks.
+
+    Attributes:
+        records: how many have been read.
+        digest: of these, to know them again.
+        progress: what they have added up to.
+    """
+
+    records: int
+    digest: bytes
+    progress: Progress
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the journal keeps of it."""
+        corpus, seconds = self.progress.corpus.as_json(), self.progress.seconds
+        return {"corpus": corpus, "seconds": seconds, "digest": self.digest.hex()}
+
+
 def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress) -> Progress:
     """Score records and write them, from where the journal says that the last run stopped.
 
@@ -161,66 +93,66 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
             records before are not those that the last run met. What the journal calls sure stays, and the same run
             goes on from there.
     """
-    job, encoder, own = todo.job, todo.encoder, todo.own
-    done = work.state.records
-    digest, last = _same(todo, work)
-    if done:
-        log.warning("going on after %s that an earlier run has read; --restart begins again", counted(done, "record"))
-    progress = replace(_progress(work), share=todo.share(done, last))
-    if not done:
-        work.write("out", encoder.head())
+    at = _stand(todo, work)
+    if at.records:
+        so_far = counted(at.records, "record")
+        log.warning("going on after %s that an earlier run has read; --restart begins again", so_far)
+    else:
+        work.write("out", todo.encoder.head())
+    report(at.progress)
     sure = time.perf_counter()
-    before = progress.seconds - sure
-    shown, passed = progress, 0
-    report(progress)
-
-    def tick(scored: int, total: int) -> None:
-        """What is scored of a part of a chunk that is read together; there may be several, one after the other."""
-        nonlocal shown, passed
-        here, there = progress.share, todo.share(done + len(chunk), chunk[-1].row)
-        share = None if here is None or there is None else there - (there - here) * (1 - scored / total)
-        shown = replace(
-            progress,
-            seconds=before + time.perf_counter(),
-            share=None if share is None else max(share, shown.share or 0.0),
-            within=(passed + scored, passed + total),
-        )
-        passed += total * (scored == total)
-        report(shown)
-
-    rows, first = todo.rows, max(own.start, done)  # nothing is said of what others' records lack
-    noticed = _noticed(islice(rows, max(own.stop - first, 0)), job.roles)
-    left = (_asked(row, job, encoder) for row in chain(islice(rows, first - done), noticed, rows))
-    for chunk in chunks(left, scorer.portion * BYTES_A_TOKEN):
-        mine = range(max(own.start - done, 0), max(min(own.stop - done, len(chunk)), 0))
-        found = outcomes(chunk, job, scorer, tick)[mine.start : mine.stop] if mine else []
+    began = sure - at.progress.seconds
+    for chunk in chunks(_left(todo, at.records), scorer.portion * BYTES_A_TOKEN):
+        share = todo.share(at.records + len(chunk), chunk[-1].row)
+        mine = slice(max(todo.own.start - at.records, 0), max(todo.own.stop - at.records, 0))
+        tick = _ticking(at.progress, share, began, report)
+        found = outcomes(chunk, todo.job, scorer, tick)[mine] if chunk[mine] else []
         bad = [outcome for outcome in found if outcome.fault is not None]
-        if bad and job.on_error == "stop":
-            work.commit(done, _kept(progress, digest))
+        if bad and todo.job.on_error == "stop":
+            work.commit(at.records, at.kept)
             raise LmscoreError(f"{_placed(bad[0])}; {MEND}")
-        kept = found if job.on_error == "null" else [outcome for outcome in found if outcome.fault is None]
-        work.write("out", encoder.encode([row for outcome in kept for row in filled(outcome, job)]))
+        kept = found if todo.job.on_error == "null" else [outcome for outcome in found if outcome.fault is None]
+        work.write("out", todo.encoder.encode([row for outcome in kept for row in filled(outcome, todo.job)]))
         work.write("errors", b"".join(map(_error, bad)))
-        done += len(chunk)
-        for record in chunk:
-            digest = _met(digest, record.row)
         now = time.perf_counter()
-        progress = Progress(_counted(progress.corpus, found, job), before + now, todo.share(done, chunk[-1].row))
-        shown, passed = progress, 0
+        progress = Progress(_counted(at.progress.corpus, found, todo.job), now - began, share)
+        at = Stand(at.records + len(chunk), reduce(_met, (one.row for one in chunk), at.digest), progress)
         if now - sure >= SURE_EVERY:
-            work.commit(done, _kept(progress, digest))
+            work.commit(at.records, at.kept)
             sure = now
         report(progress)
-        if done >= own.stop:
+        if at.records >= todo.own.stop:
             break
-    work.commit(done, _kept(progress, digest), done=True)
-    return progress
+    work.commit(at.records, at.kept, done=True)
+    return at.progress
+
+
+def _ticking(before: Progress, share: float | None, began: float, report: OnProgress) -> Tick:
+    """Told of what is scored of a chunk, report how far the run is: on the way from before it to that share."""
+    shown, passed = before.share, 0
+
+    def tick(scored: int, total: int) -> None:
+        """What is scored of a part that is read together; there may be several, one after the other."""
+        nonlocal shown, passed
+        if before.share is not None and share is not None:
+            shown = max(shown or 0.0, share - (share - before.share) * (1 - scored / total))
+        report(Progress(before.corpus, time.perf_counter() - began, shown, (passed + scored, passed + total)))
+        passed += total * (scored == total)
+
+    return tick
 
 
 MEND = "mend it, and the same command goes on from there; or leave such records out: --on-error skip, or null"
 
 SURE_EVERY = 1.0
 """Seconds after which what is written is brought to the disk: so much work is lost at most, and a chunk."""
+
+
+def _left(todo: "Plan", done: int) -> Iterator[Asked]:
+    """The records that are left, once so many have been read."""
+    rows, first = todo.rows, max(todo.own.start, done)  # nothing is said of what others' records lack
+    noticed = _noticed(islice(rows, max(todo.own.stop - first, 0)), todo.job.roles)
+    return (_asked(row, todo.job, todo.encoder) for row in chain(islice(rows, first - done), noticed, rows))
 
 
 def _noticed(rows: Iterable[Row], roles: Roles) -> Iterator[Row]:
@@ -251,31 +183,25 @@ def _met(digest: bytes, row: Row) -> bytes:
     return hashlib.blake2b(digest + held, digest_size=16).digest()
 
 
-def _same(todo: "Plan", work: journal.Journal) -> tuple[bytes, Row | None]:
-    """Read the records that were read before, and give their digest, and the last of them.
+def _stand(todo: "Plan", work: journal.Journal) -> Stand:
+    """Where the last run stopped, once the records that it met have been read again.
 
     Raises:
-        LmscoreError: they are others.
+        LmscoreError: they are others, or the journal does not say.
     """
-    done, digest, row = work.state.records, b"", None
-    for row in islice(todo.rows, done):
-        digest = _met(digest, row)
-    if done and digest.hex() != work.state.kept.get("digest"):
+    done, kept = work.state.records, work.state.kept
+    if not done:
+        return Stand(0, b"", Progress(share=todo.share(0, None)))
+    digest, last = b"", None
+    for last in islice(todo.rows, done):
+        digest = _met(digest, last)
+    if digest.hex() != kept.get("digest"):
         raise LmscoreError(f"the first {done:,} records are not those that were read before; --restart begins again")
-    return digest, row
-
-
-def _kept(progress: Progress, digest: bytes) -> dict[str, Any]:
-    return {"corpus": progress.corpus.as_json(), "seconds": progress.seconds, "digest": digest.hex()}
-
-
-def _progress(work: journal.Journal) -> Progress:
-    """What the last run had added up to."""
-    kept = work.state.kept
     try:
-        return Progress(Corpus.of_json(kept["corpus"]), float(kept["seconds"])) if kept else Progress()
+        progress = Progress(Corpus.of_json(kept["corpus"]), float(kept["seconds"]), todo.share(done, last))
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise LmscoreError("the journal is not one that lmscore can read; --restart begins again") from err
+    return Stand(done, digest, progress)
 
 
 def _counted(corpus: Corpus, found: Sequence[Outcome], job: Job) -> Corpus:
@@ -448,10 +374,10 @@ def _brought_to_its_end(todo: Plan, scorer: Scorer, work: journal.Journal, repor
         raise LmscoreError(f"{places.out} was made, and is gone; --restart makes it again")
     if not work.state.done:
         return run(todo, scorer, work, report)
-    _same(todo, work)
+    at = _stand(todo, work)
     if work.state.records < todo.own.stop and next(todo.rows, None) is not None:
         raise LmscoreError("there are more records than were read before; --restart begins again")
-    return _progress(work)
+    return at.progress
 
 
 def _take_names(todo: Plan) -> None:
@@ -479,7 +405,7 @@ def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
     return {
         "lmscore": __version__,
         "arithmetic": scorer.arithmetic,
-        "input": list(source.paths),  # what they hold may be mended, as far as it has not been scored: see `_same`
+        "input": list(source.paths),  # what they hold may be mended, as far as it has not been scored: see `_stand`
         "input format": source.form,
         "limit": source.limit,
         "shard": source.shard,
