@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -302,7 +303,8 @@ def halfway(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--prefix", "lm_"], 'columns was ["total_logprob'),
+        (["--prefix", "lm_"], "columns: no longer total_logprob, "),
+        (["--columns", "perplexity"], "columns: no longer total_logprob, mean_logprob, byte_logprob, bits_per_byte, "),
         (["--stride", "7"], "reading stride was null, is 7"),
         (["--bos", "none"], "model bos_id was 0, is null"),
         (["--dtype", "float64"], 'model dtype was "float32", is "float64"'),
@@ -324,8 +326,8 @@ def test_another_run_does_not_go_on(
 @pytest.mark.parametrize(
     ("where", "name", "other", "said"),
     [
-        (batch, "__version__", "0.0.0", 'is "0.0.0"; --restart'),
-        (torch, "get_num_threads", lambda: 7, ', is "torch '),
+        (batch, "__version__", "0.0.0", 'is "0.0.0"; give that as before, or --restart begins again'),
+        (torch, "get_num_threads", lambda: 7, "--threads was"),
     ],
 )
 def test_another_arithmetic_does_not_go_on(
@@ -634,6 +636,8 @@ def test_minimal_pairs_by_group(cli: Cli, tmp_path: Path, sober: Path) -> None:
     assert ended.code == 0, ended.err
     assert [record["correct"] for record in read(out)] == [True, True, False, False]
     assert [record["tied"] for record in read(out)] == [False, False, False, True]
+    totals = [[record["good_total_logprob"], record["bad_total_logprob"]] for record in read(out)]
+    assert totals == [record["total_logprobs"] for record in read(out)]
     summed = json.loads(told.read_text())
     accuracies = summed["accuracy"], *(summed["accuracy_by_group"][group] for group in "xy")
     assert [accuracy["sum"][name] for accuracy in accuracies for name in ("right", "tied", "of")] == [
@@ -744,7 +748,7 @@ class Constant:
     """A scorer that finds every text one token of one nat: what is tested is all around it."""
 
     provenance = Provenance("constant", None, "float32", "cpu", 0, "<s>", "test")
-    portion, arithmetic, files = 30, "by hand", ()
+    portion, arithmetic, files = 30, MappingProxyType({"by": "hand"}), ()
 
     def settle(self) -> None:
         pass

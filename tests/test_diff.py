@@ -325,7 +325,15 @@ def test_a_text_under_two_models_is_what_one_works_out_by_hand(cli: Cli, tmp_pat
 
 @pytest.mark.parametrize(
     ("difference", "said"),
-    [(0.0049, "more probable"), (0.01, "1.01 times"), (6.9, "992 times"), (6.9075, "more probable"), (900, "more")],
+    [
+        (0.0049, "more probable"),
+        (0.01, "1.01 times"),
+        (6.9, "992 times"),
+        (6.9077, "1,000 times"),
+        (13.8, "985,000 times"),
+        (13.9, "some 10^6 times"),
+        (900, "some 10^391 times"),
+    ],
 )
 def test_how_much_more_probable(difference: float, said: str) -> None:
     found = by_words(spelled(("a", -1000.0)), spelled(("b", difference - 1000)))

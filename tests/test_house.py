@@ -81,7 +81,7 @@ IMPORTS = {
     "views.explain": "records views.glyphs views.remarks views.table",
     "views.glyphs": "",
     "views.heat": "records views.columns views.glyphs views.remarks views.scale views.spans views.table",
-    "views.remarks": "comparison corpus records views.glyphs views.units",
+    "views.remarks": "comparison corpus records views.glyphs views.spans views.units",
     "views.report": (
         "comparison corpus lmscore records views.chart views.columns views.glyphs views.remarks views.scale "
         "views.spans views.units"
@@ -94,7 +94,7 @@ IMPORTS = {
     "views.scale": "",
     "views.spans": "comparison records views.glyphs",
     "views.summary": "corpus records views.columns views.remarks views.table",
-    "views.table": "catalogue records views.columns views.glyphs views.remarks views.scale views.units",
+    "views.table": "catalogue records views.columns views.glyphs views.remarks views.scale views.spans views.units",
     "options": "catalogue errors formats records views.units",
     "terminal": "interrupt records views.glyphs views.scale",
 }

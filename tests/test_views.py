@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from lmscore.corpus import Corpus, Hits
 from lmscore.ranking import rank
 from lmscore.records import Alternative, Measure
-from lmscore.views import glyphs
+from lmscore.views import glyphs, remarks
 from lmscore.views.summary import summary_view
 from lmscore.views.table import Page, ranking_view, score_view, surprisal_bar
 from lmscore.views.units import Unit
@@ -117,8 +117,8 @@ def test_a_token_across_the_boundary_is_marked_and_explained() -> None:
     across = replace(score, tokens=(replace(score.tokens[0], straddles=True, start=-1),))
     for width, mark in ((80, "↔ straddles"), (60, "↔")):
         lines = printed(score_view(across, Page(width)), width)
-        assert sum(mark in line for line in lines) == 2
-        assert any(line.startswith(f"A token marked {mark} also holds the end of") for line in lines)
+        assert sum(mark in line for line in lines) == (1 if width == 80 else 2)
+        assert any(line.startswith("␣cat (#0, ↔) also holds the end of the context") for line in lines)
 
 
 def test_candidates_across_the_boundary_are_counted() -> None:
@@ -131,6 +131,24 @@ def test_candidates_across_the_boundary_are_counted() -> None:
     ):
         shown = " ".join(printed(ranking_view(rank(some, range(2), "sum"), Page()), 80))
         assert said in shown if said else "also holds" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1.0, "1.000"),
+        (196.84, "196.8"),
+        (219.0, "219.0"),
+        (999.96, "1,000"),
+        (2189.6, "2,190"),
+        (52_451.0, "52,450"),
+        (999_960.0, "1e+06"),
+        (1_061_200.0, "1.061e+06"),
+        (None, "beyond float64"),
+    ],
+)
+def test_a_perplexity_has_four_digits(value: float | None, said: str) -> None:
+    assert remarks.perplexity(value) == said
 
 
 def test_a_perplexity_beyond_float64_and_windows_are_said() -> None:

@@ -490,7 +490,7 @@ def test_a_bad_record_is_one_row_of_nulls(cli: Cli, tmp_path: Path) -> None:
         (["score", "a", "--word-correction", "off"], "give --words too"),
         (["score", "a", "--words", "--format", "csv", "--rank"], "--words makes a row a word"),
         (["batch", "IN", "-o", "OUT.csv", "--words"], "--rows word"),
-        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "token", "--top", "3"], "give --tokens, and no --rows"),
+        (["batch", "IN", "-o", "OUT.jsonl", "--rows", "token", "--top", "3"], "give --tokens instead of --rows"),
         (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--words"], "leave out --words"),
         (["batch", "IN", "-o", "OUT.jsonl", "--rows", "word", "--rank"], "choose --rows token"),
         (

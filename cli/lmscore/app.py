@@ -90,6 +90,7 @@ def score(
     file: opt.FilesOpt = None,
     whole: opt.WholeOpt = False,
     context: opt.ContextOpt = None,
+    join: opt.JoinOpt = "",
     top: opt.TopTokensOpt = 0,
     model: opt.ModelOpt = opt.DEFAULT_MODEL,
     opening: opt.Opening,
@@ -117,7 +118,7 @@ def score(
     usage.check(style, words, showing.html, view=view, explain=explain, svg=showing.svg)
     reading = show.told_in_full(asked) if explain or showing.html else replace(asked, rank=style.ranks)
     terminal.listen(talk.quiet, talk.verbose)
-    source = given.begun(given.spaced(given.texts(texts or [], file or [], whole, context)))
+    source = given.begun(given.spaced(given.texts(texts or [], file or [], whole, context, join)))
     read = file or [files.STDIN]
     with sinks.output(showing.output, read) as stream, _besides(showing, read) as besides:
         scorer = _open(model, opening, talk.quiet)
@@ -171,6 +172,7 @@ def diff(
     *,
     texts: opt.ComparedArg = None,
     context: opt.ContextOpt = None,
+    join: opt.JoinOpt = "",
     model: opt.ModelsOpt = None,
     opening: opt.Opening,
     cutting: opt.Cutting,
@@ -194,7 +196,7 @@ def diff(
     terminal.listen(talk.quiet, talk.verbose)
     # By hand, since a list that is read from the environment is cut at blanks, and a folder's name may hold them.
     models = model or [os.environ.get("LMSCORE_MODEL") or opt.DEFAULT_MODEL]
-    source = list(given.spaced(given.compared(texts or [], models, context)))
+    source = list(given.spaced(given.compared(texts or [], models, context, join)))
     read = [files.STDIN]
     with sinks.output(showing.output, read) as stream, _besides(showing, read) as besides:
         opened = (_open(name, opening, talk.quiet) for name in models)

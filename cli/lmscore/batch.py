@@ -105,14 +105,16 @@ def run(todo: "Plan", scorer: Scorer, work: journal.Journal, report: OnProgress)
     for chunk in chunks(_left(todo, at.records), scorer.portion * BYTES_A_TOKEN):
         share = todo.share(at.records + len(chunk), chunk[-1].row)
         mine = slice(max(todo.own.start - at.records, 0), max(todo.own.stop - at.records, 0))
+        first = at.records + mine.start
         tick = _ticking(at.progress, share, began, report)
         found = outcomes(chunk, todo.job, scorer, tick)[mine] if chunk[mine] else []
         bad = [outcome for outcome in found if outcome.fault is not None]
         if bad and todo.job.on_error == "stop":
             work.commit(at.records, at.kept)
             raise LmscoreError(f"{_placed(bad[0])}; {MEND}")
-        kept = found if todo.job.on_error == "null" else [outcome for outcome in found if outcome.fault is None]
-        work.write("out", todo.encoder.encode([row for outcome in kept for row in filled(outcome, todo.job)]))
+        kept = [one for one in enumerate(found, first) if one[1].fault is None or todo.job.on_error == "null"]
+        rows = [row for index, outcome in kept for row in filled(outcome, index, todo.job)]
+        work.write("out", todo.encoder.encode(rows))
         work.write("errors", b"".join(map(_error, bad)))
         now = time.perf_counter()
         progress = Progress(_counted(at.progress.corpus, found, todo.job), now - began, share)
@@ -196,7 +198,11 @@ def _stand(todo: "Plan", work: journal.Journal) -> Stand:
     for last in islice(todo.rows, done):
         digest = _met(digest, last)
     if digest.hex() != kept.get("digest"):
-        raise LmscoreError(f"the first {done:,} records are not those that were read before; --restart begins again")
+        read = ", ".join(map(name_of, todo.source.paths))
+        raise LmscoreError(
+            f"{read}: the first {done:,} records are not those that were read before; "
+            "give those, or --restart begins again"
+        )
     try:
         progress = Progress(Corpus.of_json(kept["corpus"]), float(kept["seconds"]), todo.share(done, last))
     except (KeyError, TypeError, ValueError, AttributeError) as err:
@@ -302,7 +308,9 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
     form = Format.of(out)
     if out == STDIN:
         raise WrongUsage("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
-    if form is None or form is Format.txt or compression(out):
+    if form is not None and compression(out):
+        raise WrongUsage(f"{name_of(out)}: what is written is not compressed, since it grows; leave out that ending")
+    if form is None or form is Format.txt:
         raise WrongUsage(
             f"{name_of(out)}: its name does not say what to write; end it in .jsonl, .csv, .tsv or .parquet"
         )
@@ -352,7 +360,7 @@ def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, kee
     """
     scorer.settle()
     places = todo.places
-    with journal.opened(places.out, _pins(todo, scorer), places.parts, restart, {"on error": "stop"}) as work:
+    with journal.opened(places.out, _pins(todo, scorer), places.parts, restart, {"--on-error": "stop"}) as work:
         progress = _brought_to_its_end(todo, scorer, work, report)
         work.close()
         with sinks.explained(places.out, journal.KEPT):
@@ -404,19 +412,19 @@ def _pins(todo: Plan, scorer: Scorer) -> dict[str, Any]:
     source, job, own = todo.source, todo.job, todo.own
     return {
         "lmscore": __version__,
-        "arithmetic": scorer.arithmetic,
+        **scorer.arithmetic,
         "input": list(source.paths),  # what they hold may be mended, as far as it has not been scored: see `_stand`
-        "input format": source.form,
-        "limit": source.limit,
-        "shard": source.shard,
+        "--input-format": source.form,
+        "--limit": source.limit,
+        "--shard": source.shard,
         "records of the shard": None if source.shard is None else [own.start, own.stop],
         **{f"model {name}": value for name, value in asdict(scorer.provenance).items()},
         **{f"model file {path.name}": journal.fingerprint(path) for path in scorer.files},
         **{f"column {name}": value for name, value in asdict(job.roles).items()},
         **{f"reading {name}": value for name, value in asdict(job.reading).items()},
-        "by": job.by,
+        "--by": job.by,
         "pmi": job.weigh_pmi,
         "columns": [column.name for column in job.added],
         "header": None if todo.form is Format.jsonl else list(todo.first.row.fields),
-        "on error": job.on_error,
+        "--on-error": job.on_error,
     }

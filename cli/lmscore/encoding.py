@@ -5,6 +5,7 @@ grow that way: while it is made, its rows stand in Arrow streams one behind the 
 Knows nothing of scores: a column is a name and a kind.
 """
 
+import bisect
 import io
 import json
 import os
@@ -221,8 +222,34 @@ class Encoder:
                 if name not in table.column_names:
                     table = table.append_column(name, pyarrow.nulls(len(table)))
             return table.select(list(self._header))
-        columns = [pyarrow.array([record.row.fields.get(name) for record in records]) for name in self._header]
-        return pyarrow.table(dict(zip(self._header, columns, strict=True)))
+        return pyarrow.table({name: _column(name, records) for name in self._header})
+
+
+def _column(name: str, records: Sequence[Filled]) -> Any:
+    """A column that came in.
+
+    Raises:
+        LmscoreError: no type holds one record's value along with those before it.
+    """
+    import pyarrow
+
+    refused = (pyarrow.ArrowException, TypeError, OverflowError)
+    values = [record.row.fields.get(name) for record in records]
+
+    def fails(count: int) -> bool:
+        try:
+            pyarrow.array(values[:count])
+        except refused:
+            return True
+        return False
+
+    try:
+        return pyarrow.array(values)
+    except refused as err:
+        first = bisect.bisect(range(1, len(values)), False, key=fails)
+        held = f'column "{name}" is {values[first]!r:.40}'
+        said = f"Parquet cannot hold this ({one_line(err)}); write .jsonl instead"
+        raise LmscoreError(f"{records[first].row.where}: {held}: {said}") from err
 
 
 def _row_groups(tables: Iterable[Any]) -> Iterator[list[Any]]:

@@ -5,8 +5,8 @@ Says on stderr what looks like a slip in them. Knows no model.
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
 
@@ -20,12 +20,13 @@ log = logging.getLogger(__name__)
 Record = TypeVar("Record")
 
 
-def texts(texts: list[str], paths: list[str], whole: bool, context: str | None) -> Iterator[Text]:
+def texts(texts: list[str], paths: list[str], whole: bool, context: str | None, join: str) -> Iterator[Text]:
     """The texts to score, from the one place that names them: the command line, files, or standard input.
 
     Raises:
-        WrongUsage: two places are named, or none.
+        WrongUsage: two places are named, or none; or there is something to join to no context.
     """
+    _check_join(context, join)
     if texts and paths:
         raise WrongUsage("TEXT and --file exclude each other; give one of them")
     if files.STDIN in texts:
@@ -41,21 +42,31 @@ def texts(texts: list[str], paths: list[str], whole: bool, context: str | None) 
             raise WrongUsage("--whole is for --file and standard input; a TEXT is whole as it stands")
         for hint in hints.of_arguments(texts):
             log.warning("%s", hint)
-        return files.texts_from_arguments(texts, context)
+        return _joined(files.texts_from_arguments(texts, context), join)
     if paths.count(files.STDIN) > 1:
         raise WrongUsage(files.ONCE)
     for path in paths:  # one that is not there is said before the others are scored
         files.check_text(path)
     read = files.whole_text if whole else files.texts_from_file
-    return chain.from_iterable(read(path, context) for path in paths)
+    return _joined(chain.from_iterable(read(path, context) for path in paths), join)
 
 
-def compared(texts: list[str], models: Sequence[str], context: str | None) -> Iterator[Text]:
+def _check_join(context: str | None, join: str) -> None:
+    if join and not context:
+        raise WrongUsage("--join needs a context; give --context too")
+
+
+def _joined(texts: Iterable[Text], join: str) -> Iterator[Text]:
+    return (replace(text, text=join + text.text) for text in texts)
+
+
+def compared(texts: list[str], models: Sequence[str], context: str | None, join: str) -> Iterator[Text]:
     """The two texts to compare under one model, or the one to compare under two.
 
     Raises:
-        WrongUsage: there are more or fewer.
+        WrongUsage: there are more or fewer; or there is something to join to no context.
     """
+    _check_join(context, join)
     if (len(texts), len(models)) not in ((2, 1), (1, 2)):
         raise WrongUsage(
             f"{len(texts)} text{'s' * (len(texts) != 1)} and {len(models)} model{'s' * (len(models) != 1)}: "
@@ -73,7 +84,7 @@ def compared(texts: list[str], models: Sequence[str], context: str | None) -> It
     ]
     if hint := hints.of_pair(given):
         log.warning("%s", hint)
-    yield from given
+    yield from _joined(given, join)
 
 
 def groups(file: str, form: opt.InputFormat | None, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
@@ -84,8 +95,8 @@ def groups(file: str, form: opt.InputFormat | None, context: str | None, join: s
     """
     by_name = "jsonl" if Format.of(file) is Format.jsonl else "lines"
     lines = (form or by_name) == "lines"
-    if lines and join and not context:
-        raise WrongUsage("--join needs a context; give --context too")
+    if lines:
+        _check_join(context, join)
     if not lines and context is not None:
         raise WrongUsage('--context is for a file of lines; in JSONL each group has its own "context"')
     files.check_text(file)
@@ -99,21 +110,21 @@ def begun(records: Iterator[Record]) -> Iterator[Record]:
 
 def spaced(texts: Iterable[Text]) -> Iterator[Text]:
     """Say where a space seems to be missing after a context, or one too many."""
-    for (text,) in _seen(((text,) for text in texts), "put one into either, if it is meant"):
+    for (text,) in _seen((text,) for text in texts):
         yield text
 
 
 def hinted(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
     """Say what looks like a slip in each group."""
-    for group in _seen(groups, "--join ' ' puts one before each"):
+    for group in _seen(groups):
         for hint in hints.of_group(group):
             log.warning("%s", hint)
         yield group
 
 
-def _seen(groups: Iterable[tuple[Text, ...]], remedy: str) -> Iterator[tuple[Text, ...]]:
+def _seen(groups: Iterable[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
     """Say once where a space is missing, and once where there are two: mostly all texts are alike."""
-    unsaid: list[Callable[[Iterable[Text]], str | None]] = [partial(hints.no_space, remedy=remedy), hints.two_spaces]
+    unsaid = [hints.no_space, hints.two_spaces]
     for group in groups:
         for hint in unsaid[:]:
             if line := hint(group):

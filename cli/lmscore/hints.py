@@ -18,17 +18,14 @@ def of_arguments(texts: Iterable[str], reader: str = "--file reads it") -> Itera
             yield f"{text} is scored as a text, though a file has that name; {reader}"
 
 
-def no_space(texts: Iterable[Text], remedy: str) -> str | None:
-    """A line if one of some texts looks as if a space were missing between its context and itself.
-
-    Args:
-        remedy: what to do then.
-    """
+def no_space(texts: Iterable[Text]) -> str | None:
+    """A line if one of some texts looks as if a space were missing between its context and itself."""
     for text in texts:
         context, own = text.context or "", text.text
         if _wants_space(context, own):
             glued = context.split()[-1] + own.split()[0]
-            return f'{text.origin}: no space stands between the context and this ("{glued}"); {remedy}'
+            between = f'no space stands between the context and this ("{glued}")'
+            return f"{text.origin}: {between}; --join ' ' puts one there"
     return None
 
 
@@ -87,7 +84,7 @@ def of_dataset(first: "Asked", form: Format | None, roles: "Roles", text: str | 
             f'"{columns[0]}", in the first line, is the name of the only column; '
             "if it is a text, score all lines with --input-format txt"
         )
-    yield from filter(None, (no_space(first.texts, "--join ' ' puts one there"), two_spaces(first.texts)))
+    yield from filter(None, (no_space(first.texts), two_spaces(first.texts)))
 
 
 def _wants_space(context: str, candidate: str) -> bool:

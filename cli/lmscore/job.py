@@ -36,6 +36,8 @@ RANK_COLUMNS = _by_name(
     Column("winner", "count"),
     Column("tied", "flag"),
     Column("correct", "flag"),
+    Column("good_total_logprob", "number"),
+    Column("bad_total_logprob", "number"),
     Column("total_logprobs", "number", listed=True),
     Column("mean_logprobs", "number", listed=True),
     Column("byte_logprobs", "number", listed=True),
@@ -72,6 +74,7 @@ WORDS = Column(
     ),
     listed=True,
 )
+RECORD = Column("record_index", "count")
 PARTS: Mapping[Rows, Column] = {"word": WORDS, "token": TOKENS}
 """What a record is made of, where a row is not one of a record but of one of these."""
 
@@ -111,15 +114,16 @@ class Job:
 
     @cached_property
     def parts(self) -> list[Column]:
-        """The columns that tell of a word or a token, where a row is one: their fields, with what they are in front."""
+        """The columns that tell of a word or a token, where a row is one: which record it is of, and their fields, with
+        what they are in front.
+        """
         part = PARTS.get(self.rows)
-        fields = part.kind if part is not None and isinstance(part.kind, tuple) else ()
+        if part is None or not isinstance(part.kind, tuple):
+            return []
         left_out = {"first", *EVERYTHING.names} - {*self.reading.extras.names}
-        return [
-            field if field.name == self.rows else replace(field, name=f"{self.rows}_{field.name}")
-            for field in fields
-            if not field.listed and field.name not in left_out
-        ]
+        fields = [field for field in part.kind if not field.listed and field.name not in left_out]
+        own = self.rows  # a word's text is the column "word"
+        return [RECORD, *(one if one.name == own else replace(one, name=f"{own}_{one.name}") for one in fields)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +136,13 @@ class Outcome:
     fault: str | None = None
 
 
-def filled(outcome: Outcome, job: Job) -> Iterator[Filled]:
-    """The rows that a record becomes: one, or one for each of its words or tokens."""
-    whole = values(outcome, job)
+def filled(outcome: Outcome, index: int, job: Job) -> Iterator[Filled]:
+    """The rows that a record becomes: one, or one for each of its words or tokens.
+
+    Args:
+        index: the record's place in the dataset, from 0.
+    """
+    whole = values(outcome, job) | {RECORD.name: index}
     for part in [{}] if job.rows == "record" or outcome.score is None else _parts(outcome.score, job):
         found = whole | part
         yield Filled(outcome.asked.row, {column.name: found.get(own) for own, column in job.named})
@@ -147,6 +155,7 @@ def _parts(score: Score, job: Job) -> Iterator[dict[str, Any]]:
         yield {
             column.name: getattr(item, column.name.removeprefix(f"{job.rows}_"))  # "word" is the word's own text
             for column in job.parts
+            if column is not RECORD
         }
 
 
@@ -165,6 +174,8 @@ def values(outcome: Outcome, job: Job) -> dict[str, Any]:
         "winner": winner,
         "tied": len(first) > 1,
         "correct": None if gold is None else winner == gold,
+        "good_total_logprob": in_order[0].score.total_logprob,
+        "bad_total_logprob": in_order[-1].score.total_logprob,
         "total_logprobs": [candidate.score.total_logprob for candidate in in_order],
         "mean_logprobs": [candidate.score.mean_logprob for candidate in in_order],
         "byte_logprobs": [candidate.score.byte_logprob for candidate in in_order],

@@ -20,7 +20,7 @@ from .sinks import explained, keep_mode
 
 KEPT = "what is done is kept, and the same command goes on from there"
 
-VERSION = 2
+VERSION = 3
 """Raise it when a journal's fields or a part's contents change: older ones are begun again."""
 
 ENDS = 1 << 16
@@ -194,13 +194,20 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
     other = [name for name in other if name not in leaving or before.get(name) != leaving[name]]
     if other:
         differs = "; ".join(_difference(name, before.get(name), now.get(name)) for name in other)
-        raise LmscoreError(f"{path}: this run was begun otherwise: {differs}; --restart begins again")
+        raise LmscoreError(
+            f"{path}: this run was begun otherwise: {differs}; give that as before, or --restart begins again"
+        )
     return state
 
 
 def _difference(name: str, before: Any, now: Any) -> str:
     if isinstance(before, dict) or isinstance(now, dict):
         return f"{name} has changed"
+    if isinstance(before, list) and isinstance(now, list):
+        gone = [str(one) for one in before if one not in now]
+        new = [str(one) for one in now if one not in before]
+        said = [f"no longer {', '.join(gone)}"] * bool(gone) + [f"{', '.join(new)} besides"] * bool(new)
+        return f"{name}: {' and '.join(said) or 'another order'}"
     return f"{name} was {json.dumps(before, ensure_ascii=False)}, is {json.dumps(now, ensure_ascii=False)}"
 
 

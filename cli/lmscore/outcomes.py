@@ -4,9 +4,9 @@ What is read together depends on nothing but the records, so whoever goes on whe
 very same numbers. Knows no files and no formats.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from .errors import RecordError
 from .job import Job, Outcome
@@ -32,7 +32,7 @@ class Scorer(Protocol):
     @property
     def portion(self) -> int: ...
     @property
-    def arithmetic(self) -> str: ...
+    def arithmetic(self) -> Mapping[str, Any]: ...
     @property
     def files(self) -> Sequence[Path]: ...
     def settle(self) -> None: ...

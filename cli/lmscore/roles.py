@@ -182,5 +182,7 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
     if by_text is not None:
         return by_text
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(candidates):
-        raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one')
+        near = isinstance(value, str) and [one for one in candidates if one.strip() == value.strip()]
+        but = f"; {near[0]!r} is one: blanks count" if near else ""
+        raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one{but}')
     return value

@@ -7,12 +7,12 @@ would take the same records and give the same records.
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 
@@ -113,9 +113,9 @@ class Scorer:
         return self.look_ahead * (1 if self._network.device.type == "cpu" else BLOCKS_A_PORTION)
 
     @property
-    def arithmetic(self) -> str:
+    def arithmetic(self) -> Mapping[str, Any]:
         """What decides the last digits of a sum, beside the texts that are read together."""
-        return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+        return {"torch": str(torch.__version__), "--threads": torch.get_num_threads()}
 
     @property
     def files(self) -> Sequence[Path]:

@@ -138,7 +138,8 @@ def job(
     answered = meant.gold is not None or meant.first_is_gold
     weigh_pmi = by == "pmi" or (meant.context is not None and (answered or "pmi_logprobs" in (chosen or ())))
     known = dict(RANK_COLUMNS if meant.candidates else SCORE_COLUMNS)
-    for name, there in (("pmi_logprobs", weigh_pmi), ("correct", answered)):
+    pairs = dict.fromkeys(("good_total_logprob", "bad_total_logprob"), meant.first_is_gold)
+    for name, there in {"pmi_logprobs": weigh_pmi, "correct": answered, **pairs}.items():
         if not there:
             known.pop(name, None)
     usual = list(known) if added.rows == "record" else []
@@ -160,9 +161,9 @@ def _check_added(added: opt.Added, extras: Sequence[str], ranked: bool) -> None:
     """
     rows = added.rows
     if extras and not (added.tokens or (rows == "token" and "top" not in extras)):
-        instead = "give --tokens too" if rows == "record" else "choose --rows token"
         if rows != "record" and "top" in extras:
-            instead = "which a list beside it does, and no row; give --tokens, and no --rows"
+            raise WrongUsage("--top lists tokens, and a row holds no list; give --tokens instead of --rows")
+        instead = "give --tokens too" if rows == "record" else "choose --rows token"
         raise WrongUsage(f"--{extras[-1]} tells of each token; {instead}")
     if added.tokens and ranked:
         raise WrongUsage("--tokens lists a text's tokens; lmscore rank --json lists those of candidates")

@@ -12,6 +12,7 @@ from ..comparison import Comparison, Place
 from ..corpus import Corpus
 from ..records import Measure, Ranking, Score, Stretch, Token, Words
 from .glyphs import shorten, spell_bytes, spell_text
+from .spans import STRADDLES
 from .units import Unit
 
 LIKELIEST = 5
@@ -49,7 +50,7 @@ def figures(score: Score, unit: Unit) -> Iterator[str]:
         return
     yield f"total {unit.figure(score.total_logprob)} {unit.value}"
     yield f"mean {unit.figure(score.mean_logprob)}"
-    yield f"perplexity {'beyond float64' if score.perplexity is None else f'{score.perplexity:.4g}'}"
+    yield f"perplexity {perplexity(score.perplexity)}"
     if score.bits_per_byte is not None:
         yield f"{score.bits_per_byte:.4f} bits per byte"
     yield counted(score.num_tokens, "token")
@@ -57,17 +58,23 @@ def figures(score: Score, unit: Unit) -> Iterator[str]:
         yield f"{score.num_unscored} unscored"
 
 
+def perplexity(value: float | None) -> str:
+    """A perplexity to four digits; in powers of ten from a million on."""
+    if value is None:
+        return "beyond float64"
+    figure = f"{value:#.4g}"
+    if "e" not in figure:
+        return figure.removesuffix(".")
+    return f"{float(figure):,.0f}" if 1 <= float(figure) < 1e6 else f"{value:.4g}"
+
+
 def counted(count: int, what: str) -> str:
     """So many of something."""
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
-    """What to know of a text's figures.
-
-    Args:
-        straddles: what marks a token that also holds the end of the context.
-    """
+def score_notes(score: Score, unit: Unit) -> Iterator[str]:
+    """What to know of a text's figures."""
     if score.total_logprob is None:
         yield "no token was scored: nothing stands before the first"
         return
@@ -77,8 +84,8 @@ def score_notes(score: Score, unit: Unit, straddles: str) -> Iterator[str]:
             f"The weakest token is {token_seen(weakest)} (#{weakest.index}): "
             f"{unit.figure(weakest.logprob)} {unit.value}, probability {probability(weakest.logprob)}{part}."
         )
-    if any(token.straddles for token in score.tokens):
-        yield f"A token marked {straddles} {ACROSS}; it is scored with the text."
+    if across := next((token for token in score.tokens if token.straddles), None):
+        yield f"{token_seen(across)} (#{across.index}, {STRADDLES}) {ACROSS}; it is scored with the text."
     yield from cut(score)
 
 
@@ -206,9 +213,18 @@ def _winner(comparison: Comparison) -> str:
         dtypes = dict.fromkeys(score.model.dtype for score in comparison.scores)
         return f"no winner, since it is less than {' and '.join(dtypes)} can tell."
     which = f"the {SIDES[comparison.winner or 0]}"
-    times = math.exp(min(abs(comparison.difference or 0.0), 700))
-    much = f"{times:.3g} times as probable" if 1.005 <= times < 999.5 else "more probable"
+    much = _much(abs(comparison.difference or 0.0))
     return f"the text is {much} under {which} model." if comparison.of_models else f"{which} is {much}."
+
+
+def _much(difference: float) -> str:
+    """How many times as probable something is that is so many nats ahead."""
+    if difference < math.log(1.005):
+        return "more probable"
+    if difference >= math.log(1e6):
+        return f"some 10^{difference / math.log(10):.0f} times as probable"
+    times = f"{math.exp(difference):.3g}"
+    return f"{f'{float(times):,.0f}' if 'e' in times else times} times as probable"
 
 
 def _named(place: Place, unit: Unit) -> str:
@@ -238,8 +254,7 @@ def corpus_figures(corpus: Corpus) -> list[str]:
     tokens, windows = counted(corpus.tokens, "token"), counted(corpus.windows, "window")
     lines = [f"{counted(corpus.records, 'record')}{bad}: {tokens}{unscored}, in {windows}"]
     if corpus.log_likelihood is not None:
-        perplexity = "beyond float64" if corpus.perplexity is None else f"{corpus.perplexity:.4g}"
         bits = "" if corpus.bits_per_byte is None else f"  {corpus.bits_per_byte:.4f} bits per byte"
         lines.append(f"log-likelihood {corpus.log_likelihood:,.4f} nats  mean {corpus.mean_logprob:.4f}")
-        lines.append(f"perplexity {perplexity}{bits}")
+        lines.append(f"perplexity {perplexity(corpus.perplexity)}{bits}")
     return lines

@@ -154,7 +154,7 @@ def _score_section(score: Score, unit: Unit) -> str:
         name=_named(score.text),
         context=_named(score.context or "", 1000),
         figures=list(remarks.figures(score, unit)),
-        notes=list(remarks.score_notes(score, unit, STRADDLES)),
+        notes=list(remarks.score_notes(score, unit)),
         steps=_steps(),
         map=_map(score, read),
         direction=_direction(score.text),

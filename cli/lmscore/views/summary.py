@@ -9,7 +9,7 @@ from rich.text import Text as Line
 from ..corpus import Corpus
 from ..records import Measure, Provenance
 from . import columns
-from .remarks import corpus_figures, counted, least_likely
+from .remarks import corpus_figures, counted, least_likely, perplexity
 from .table import Page, add_columns, bare_table, fitting, provenance
 
 
@@ -23,7 +23,7 @@ def progress_line(corpus: Corpus, rate: float, within: tuple[int, int]) -> str:
     scored, total = within
     line = f"{counted(corpus.records, 'record')}, {rate:,.0f} tokens/s"
     if corpus.perplexity is not None:
-        line += f", perplexity {corpus.perplexity:.4g}"
+        line += f", perplexity {perplexity(corpus.perplexity)}"
     return f"{line}, scoring {total:,} tokens: {scored:,} done" if scored < total else line
 
 

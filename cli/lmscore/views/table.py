@@ -18,6 +18,7 @@ from .columns import Column
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
 from .remarks import probability, token_seen
 from .scale import Depth
+from .spans import STRADDLES
 from .units import Unit
 
 
@@ -49,7 +50,7 @@ class Page:
 
     @property
     def straddles(self) -> str:
-        return "↔" if self.narrow else "↔ straddles"
+        return STRADDLES if self.narrow else f"{STRADDLES} straddles"
 
 
 def score_view(score: Score, page: Page, tokens: bool = True, more: Iterable[RenderableType] = ()) -> RenderableType:
@@ -147,7 +148,7 @@ def _alternative_cells(other: Alternative, page: Page) -> Iterator[RenderableTyp
 
 def _score_footer(score: Score, page: Page) -> Iterator[Line]:
     yield from (Line(line, "bold") for line in filled(remarks.figures(score, page.unit), page.width))
-    yield from map(Line, remarks.score_notes(score, page.unit, page.straddles))
+    yield from map(Line, remarks.score_notes(score, page.unit))
 
 
 def filled(figures: Iterable[str], width: int) -> Iterator[str]:
