@@ -56,6 +56,7 @@ class Counting:
 
     vocabulary = 10
     limit = None
+    steady = math.inf
     device = torch.device("cpu")
     dtype = torch.float32
 

@@ -71,6 +71,16 @@ def test_a_context_longer_than_a_window(
         agree(score, twin_of(architecture).score(score.text, context))
 
 
+@pytest.mark.parametrize("context_length", [100, 400, 440, 500, 900])
+def test_what_comes_later_changes_no_token(scorer_of: Callable[[str], Scorer], context_length: int) -> None:
+    """Whether a candidate ends within the window or goes on beyond it, its first tokens follow the same context."""
+    context, short, more = models.passages(38, [context_length, 30, 900])
+    one, other = scorer_of("llama").scores([Text(short, context), Text(short + more, context)])
+    assert other.windows > 1
+    count = len(one.tokens) - 1  # the last may be cut otherwise where more follows
+    assert list(other.logprobs[:count]) == pytest.approx(list(one.logprobs[:count]), abs=NEAR)
+
+
 def test_candidates_after_a_context_longer_than_a_window(
     architecture: str, scorer_of: Callable[[str], Scorer], twin_of: Callable[[str], Twin]
 ) -> None:

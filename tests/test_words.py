@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Group
 
-from lmscore import Reading, Score, Text, open_scorer, words
+from lmscore import Reading, Text, open_scorer, words
 from lmscore.records import Marks, Token, Word, Words
 from lmscore.scorer import Scorer
 from lmscore.views.remarks import word_notes
@@ -144,13 +144,33 @@ def test_asking_for_words_changes_no_token(architecture: str, scorer_of: Callabl
         )
 
 
+def over(scorer: Scorer, text: str) -> float:
+    """The log-probability that a word begins behind a text, as the likeliest tokens there say."""
+    behind = scorer.score(" a", text, Reading(top=1000)).tokens[0].top
+    assert behind is not None
+    openers = scorer._tokenizer.vocabulary.openers
+    return math.log(math.fsum(math.exp(one.logprob) for one in behind if one.id in openers))
+
+
+@pytest.mark.parametrize("tokens", [models.STEADY - 1, models.STEADY, models.STEADY + 1])
+def test_asking_for_words_turns_no_position_otherwise(scorer_of: Callable[[str], Scorer], tokens: int) -> None:
+    """Not even where a text is as long as the model reads before LongRoPE turns all positions otherwise."""
+    plain, asked = (scorer_of("phi3").score(" a" * tokens, None, reading) for reading in (Reading(), CORRECTED))
+    assert plain.num_tokens == tokens
+    assert list(asked.logprobs) == pytest.approx(list(plain.logprobs), abs=1e-4)
+    assert asked.words is not None and asked.words.end_context is None
+    total = (asked.total_logprob or 0) + over(scorer_of("phi3"), " a" * tokens)
+    assert asked.words.total_logprob == pytest.approx(total, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("tokens", "stride", "before", "in_sight"),
     [
         *((255, None, before, None) for before in (0, 1, 150)),
         *((256, None, before, 128) for before in (0, 1, 150, 255)),
         *((257, None, before, None) for before in (0, 1, 150, 255)),
-        *((384, None, 0, 128), (384, None, 150, None), (278, None, 150, 128), (300, 1, 0, 255), (300, 1, 150, 255)),
+        *((384, None, 0, 128), (384, None, 150, 128), (278, None, 150, None), (300, 1, 0, 255), (300, 1, 150, 255)),
+        *((428, None, 300, 128), (427, None, 300, None)),
         (256, 256, 0, 1),
     ],
 )
@@ -177,15 +197,11 @@ def test_what_is_not_corrected_needs_no_end(scorer_of: Callable[[str], Scorer]) 
 
 def test_corrected_words_add_up_to_the_text_and_that_it_is_over(scorer_of: Callable[[str], Scorer]) -> None:
     scorer = scorer_of("llama")
-    text, after = "no rules at all", scorer._tokenizer.vocabulary.openers
+    text = "no rules at all"
     score, plain = scorer.score(text, None, CORRECTED), scorer.score(text, None, PLAIN)
     assert score.words is not None and plain.words is not None
     assert plain.words.total_logprob == pytest.approx(score.total_logprob, abs=1e-5)
-    next_tokens = [scorer.score(text, None, Reading(top=640)).tokens[-1].top, scorer.score("x", text, Reading(top=640))]
-    behind = next_tokens[1].tokens[0].top if isinstance(next_tokens[1], Score) else None
-    assert behind is not None
-    over = math.log(math.fsum(math.exp(one.logprob) for one in behind if one.id in after))
-    assert score.words.total_logprob == pytest.approx((score.total_logprob or 0) + over, abs=1e-4)
+    assert score.words.total_logprob == pytest.approx((score.total_logprob or 0) + over(scorer, text), abs=1e-4)
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -91,14 +91,15 @@ class Twin:
     def _window(self, i: int, first: int, length: int, stride: int | None) -> tuple[int, int]:
         """Which tokens are read for token i.
 
-        A window holds as many as the model reads and one more, its last, which is only predicted. The first window
-        reaches at least a stride past the context; each further one a stride further, though the text may end before.
+        A window holds as many as the model reads and one more, its last, which is only predicted. The first one begins
+        where the context does if it has room for a token behind that, else it reaches a stride past the context; each
+        further one a stride further, though the text may end before.
         """
         size = self._limit - len(self._start) + 1
         if length <= size:
             return 0, length - 1
         stride = min(stride or self._limit // 2, self._limit)
-        reach = max(size, first + stride)
+        reach = size if first < size else first + stride
         while reach <= i:
             reach += stride
         return max(reach - size, 0), min(reach, length) - 1

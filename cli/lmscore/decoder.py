@@ -13,6 +13,7 @@ positions); Zhang and Sennrich 2019, "Root Mean Square Layer Normalization"; Sha
 Transformer".
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -111,6 +112,8 @@ class Decoder:
         vocabulary: V.
         limit: how many ids it reads at once.
     """
+
+    steady = math.inf
 
     def __init__(
         self,

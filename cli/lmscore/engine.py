@@ -52,9 +52,14 @@ class Read(Protocol):
 
 
 class Network(Protocol):
-    """A causal language model: `decoder.Decoder`, or `pretrained.Pretrained`."""
+    """A causal language model: `decoder.Decoder`, or `pretrained.Pretrained`.
+
+    Attributes:
+        steady: how many ids it reads with every position turned as in a shorter text.
+    """
 
     vocabulary: int
+    steady: float
     device: torch.device
     dtype: torch.dtype
 

@@ -127,9 +127,10 @@ def windows(
         return
     stride = _moves(limit, stride)
     reach = limit - len(start) + 1  # tokens in a full window: the last one is asked for, not read
-    end = max(reach, first + stride)
+    # By the context and the stride alone: candidates of any length, short ones above included, see the same of one.
+    end = reach if first < reach else first + stride
     while first < len(ids):
-        begin = max(end - reach, 0)  # by the stride alone, so that candidates of any length see the same of a context
+        begin = max(end - reach, 0)
         yield Window(start + ids[begin:end], len(start) + first - begin, cut=begin > 0)
         first, end = end, end + stride
 
@@ -140,13 +141,15 @@ def with_behind(
     ids: tuple[int, ...],
     limit: int | None,
     stride: int | None,
+    steady: float,
     asked: int,
 ) -> Iterator[Window]:
     """The windows of a sequence, and what is expected behind it: in the last of them if it has room, else in one more.
 
-    That one looks back as far as a further window does.
+    That one looks back as far as a further window does. No token's own number changes.
 
     Args:
+        steady: how many ids are read like any fewer: a window that would have more by this keeps its own.
         asked: the id to ask for; any will do where only the others are of interest.
     """
     last = next(planned, Window(start + ids, len(start) + len(ids)))  # where nothing is scored, all there is
@@ -154,7 +157,11 @@ def with_behind(
         yield last
         last = window
     if limit is None or len(last.ids) <= limit:
-        yield replace(last, ids=(*last.ids, asked))
+        behind = replace(last, ids=(*last.ids, asked))
+        if len(last.ids) - 1 <= steady < len(last.ids):
+            yield last
+            behind = replace(behind, first=len(last.ids))
+        yield behind
         return
     yield last
     back = max(limit - len(start) + 1 - _moves(limit, stride), 1)

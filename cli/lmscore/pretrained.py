@@ -59,7 +59,7 @@ class Pretrained:
             self._parts = _parts(model, probe, logits)
         self.vocabulary: int = logits.shape[-1]
         self.limit = _limit(model)
-        self._steady = _steady_length(model.config.get_text_config())
+        self.steady = _steady_length(model.config.get_text_config())
 
     @cached_property
     def _budget(self) -> int:
@@ -92,7 +92,7 @@ class Pretrained:
         """The places of windows that may be read together, since their positions are turned alike; and whether those of
         what they begin with are, too.
         """
-        are_long = [len(window.ids) - 1 > self._steady for window in windows]
+        are_long = [len(window.ids) - 1 > self.steady for window in windows]
         if short := [place for place, is_long in enumerate(are_long) if not is_long]:
             yield short, True
         if long := [place for place, is_long in enumerate(are_long) if is_long]:

@@ -348,7 +348,9 @@ class Scorer:
             ids, limit = prepared.tokenized.ids, self._network.limit
             windows = planning.windows(start, ids, len(prepared.tokenized.context), limit, reading.stride)
             if self._corrects(reading):
-                windows = planning.with_behind(windows, start, ids, limit, reading.stride, ASKED_BEHIND)
+                windows = planning.with_behind(
+                    windows, start, ids, limit, reading.stride, self._network.steady, ASKED_BEHIND
+                )
             for window in windows:
                 if held > most:
                     yield together, range(first, at)
