@@ -30,6 +30,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmscore import LmscoreError, Ranking, Reading, Score, Text, Token, batch, journal, outcomes
+from lmscore.corpus import Hits
 from lmscore.encoding import Encoder
 from lmscore.job import SCORE_COLUMNS, Job
 from lmscore.journal import Journal
@@ -354,7 +355,7 @@ def test_an_input_that_grows_goes_on_if_it_is_no_shard(
     halfway(cli, lines, shard, monkeypatch, "--shard", "1/2")
     lines.write_text(lines.read_text() + '{"n": 90, "text": "one more"}\n' * 2)
     said = cli("batch", lines, "-o", shard, "-q", "--shard", "1/2").error
-    assert "records of the shard was [0, 45], is [0, 46]; --restart begins again" in said
+    assert "records of the shard was [0, 45], is [0, 46]; give that as before, or --restart begins again" in said
     ended = cli("batch", lines, "-o", out, "-q")
     assert (ended.code, ended.err, len(read(out))) == (0, "", 92)
 
@@ -367,7 +368,7 @@ def test_a_header_that_changes_does_not_go_on(cli: Cli, tmp_path: Path, monkeypa
     halfway(cli, source, out, monkeypatch, *words)
     jsonl(source, [*lacking, {"text": "b", "n": 90}])
     said = cli("batch", source, "-o", out, "-q", *words).error
-    assert 'header was ["n", "text", "old"], is ["text", "n"]; --restart begins again' in said
+    assert "header: no longer old; give that as before, or --restart begins again" in said
 
 
 def test_a_run_that_goes_on_says_so(cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,6 +487,7 @@ DAMAGED = [
     ("in.csv", b"text,text\na,b\n", 'two columns are called "text"'),
     ("in.csv", b'text,n\n"a" b,1\n', "in.csv, line 2: not CSV"),
     ("in.csv", b'text,n\n"a,1\n', "not CSV"),
+    ("in.csv", b"text,n\ra,1\r", "line 1: a line ends in \\r alone, as old files have it; convert it first"),
     ("in.parquet", b"PAR1 no", "in.parquet is no whole Parquet file"),
     ("in.jsonl", b"", "there are no records"),
     (
@@ -526,9 +528,10 @@ def test_an_output_without_a_place(cli: Cli, lines: Path, tmp_path: Path, out: s
     assert said in cli("batch", lines, "-o", tmp_path / out, "-q").error
 
 
-@pytest.mark.parametrize("out", ["out.txt", "out.jsonl.gz", "."])
+@pytest.mark.parametrize("out", ["out.txt", "out.gz", "."])
 def test_names_that_say_nothing(cli: Cli, lines: Path, tmp_path: Path, out: str) -> None:
     assert "does not say what to write" in cli("batch", lines, "-o", tmp_path / out, "-q").misuse
+    assert "what is written is not compressed" in cli("batch", lines, "-o", tmp_path / "out.csv.gz", "-q").misuse
     (tmp_path / "in.dat").touch()
     said = cli("batch", tmp_path / "in.dat", "-o", tmp_path / "out.jsonl", "-q").misuse
     assert "its name does not say what it is; choose --input-format" in said
@@ -649,6 +652,13 @@ def test_minimal_pairs_by_group(cli: Cli, tmp_path: Path, sober: Path) -> None:
     assert (low, high) == pytest.approx((0.15004, 0.84996), abs=1e-5)  # Wilson's, for 2 of 4
 
 
+def test_none_right_and_all_right_are_ends_of_their_intervals() -> None:
+    none, every = Hits(right=0, of=7).interval, Hits(right=7, of=7).interval
+    assert none is not None and every is not None
+    assert (none[0], every[1]) == (0.0, 1.0)
+    assert (none[1], every[0]) == pytest.approx((0.35433, 1 - 0.35433), abs=1e-5)
+
+
 def test_choices_with_a_context_and_an_answer(cli: Cli, tmp_path: Path, sober: Path) -> None:
     records = [
         {"ctx": "a", "endings": [" c", " a"], "label": "1"},
@@ -656,12 +666,13 @@ def test_choices_with_a_context_and_an_answer(cli: Cli, tmp_path: Path, sober: P
         {"ctx": "c", "endings": [" a", " b"], "label": " b"},
         {"ctx": "c", "endings": [" a", " b"], "label": 0.0},
         {"ctx": "c", "endings": [" a", " b"], "label": ""},
+        {"ctx": "c", "endings": [" a", " b"], "label": math.nan},
     ]
     source, told = jsonl(tmp_path / "in.jsonl", records), tmp_path / "summary.json"
     words = ("--candidates-column", "endings", "--context-column", "ctx", "--gold-column", "label", "--summary", told)
     ended = cli("batch", source, "-o", tmp_path / "out.jsonl", "-q", "-m", sober, *words)
     assert ended.code == 0, ended.err
-    assert [record["correct"] for record in read(tmp_path / "out.jsonl")] == [True, True, False, True, None]
+    assert [record["correct"] for record in read(tmp_path / "out.jsonl")] == [True, True, False, True, None, None]
     # After "a" the model expects as it does after "<s>", but for the space: by pmi all are alike.
     first = read(tmp_path / "out.jsonl")[0]
     assert first["total_logprobs"] == pytest.approx([-2.5, -0.5], abs=1e-4)
@@ -687,6 +698,11 @@ def test_an_answer_that_is_none(cli: Cli, tmp_path: Path, sober: Path) -> None:
     words = ("--candidates-column", "c", "--gold-column", "label", "-m", sober)
     assert (
         'column "label" is 2, no candidate and no index of one'
+        in cli("batch", source, "-o", tmp_path / "o.csv", *words).error
+    )
+    jsonl(source, [{"c": [" a", " b"], "label": "b"}])
+    assert (
+        "column \"label\" is 'b', no candidate and no index of one; ' b' is one: blanks count"
         in cli("batch", source, "-o", tmp_path / "o.csv", *words).error
     )
 
@@ -1193,7 +1209,7 @@ def test_what_to_do_about_bad_records_may_change_only_from_stopping(
     assert json.loads((tmp_path / "out.jsonl.journal").read_text())["records"] > 60
     halfway(cli, source, out, monkeypatch, *usual, "--on-error", "skip")
     said = cli("batch", source, "-o", out, "-q", *usual, "--on-error", "null").error
-    assert 'on error was "skip", is "null"' in said
+    assert '--on-error was "skip", is "null"' in said
     assert cli("batch", source, "-o", out, "-q", *usual, "--on-error", "skip").code == 1
     assert len(read(out)) == 90
 
@@ -1275,6 +1291,13 @@ def test_bad_records_do_not_break_up_what_is_read_together(tmp_path: Path, monke
     batch.carry_out(todo, Counted(), True, lambda _: None, lambda _: None)
     assert calls == [4]
     assert [record["total_logprob"] for record in read(tmp_path / "out.jsonl")] == [-1, None, -1, None, -1, None, -1]
+
+
+def test_a_value_that_parquet_cannot_hold_is_named(cli: Cli, tmp_path: Path) -> None:
+    records = [{"text": f"text {n}", "x": n} for n in range(40)]
+    source = jsonl(tmp_path / "in.jsonl", [*records, {"text": "the next", "x": "one"}, {"text": "last", "x": 1}])
+    said = cli("batch", source, "-o", tmp_path / "out.parquet", "-q").error
+    assert "in.jsonl, line 41: column \"x\" is 'one': Parquet cannot hold this (" in said
 
 
 def test_what_parquet_cannot_hold_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:

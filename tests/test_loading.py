@@ -206,6 +206,16 @@ def test_the_precision_that_is_asked_for(architecture: str, folder_of: FolderOf,
     assert found.logprobs != plain.logprobs
 
 
+def test_experts_in_float64(tmp_path: Path) -> None:
+    """The product that all experts have in one in transformers knows no float64."""
+    sizes = models.SIZES | {"num_local_experts": 4, "num_experts_per_tok": 2}
+    model = transformers.MixtralForCausalLM(transformers.MixtralConfig(**sizes, initializer_range=0.2))
+    tokenizer = models.wrap(models.byte_level(models.START, models.END), models.START, models.END)
+    folder = str(models.save(model, tokenizer, tmp_path))
+    found, plain = open_scorer(folder, dtype="float64").score("A short text"), open_scorer(folder).score("A short text")
+    assert found.logprobs == pytest.approx(plain.logprobs, abs=1e-4)
+
+
 def test_threads(folder: Path) -> None:
     before = torch.get_num_threads()
     try:

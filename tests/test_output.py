@@ -225,6 +225,15 @@ def test_join_stands_between_context_and_candidates(cli: Cli) -> None:
     assert joined == spelled
 
 
+@pytest.mark.parametrize("words", [["score", "cat", "dog"], ["diff", "cat", "dog"]])
+def test_join_stands_between_context_and_texts(cli: Cli, words: list[str]) -> None:
+    command, *texts = words
+    joined = cli(*words, "--json", "--context", "The", "--join", " ")
+    spelled = cli(command, *(f" {text}" for text in texts), "--json", "--context", "The")
+    assert objects(joined.out) == objects(spelled.out)
+    assert "--join needs a context" in cli(*words, "--join", " ").misuse
+
+
 def test_join_stands_nowhere_without_a_context(cli: Cli) -> None:
     joined = cli("rank", "-", "--json", "--input-format", "jsonl", "--join", " ", stdin=b'{"candidates": ["a", "b"]}')
     alone = cli("rank", "-", "--json", "--input-format", "jsonl", stdin=b'{"candidates": ["a", "b"]}')

@@ -54,6 +54,14 @@ def test_the_rule_covers_a_random_models_rounding(
     assert max(parts[False] + parts[True]) > 0
 
 
+def test_the_rule_covers_what_is_float32_in_float64(folder_of: Callable[[str], Path]) -> None:
+    """Gemma's norms: what they lose differs with what is read together."""
+    scorer, sample = open_scorer(str(folder_of("gemma3")), dtype="float64"), texts(51, 40, 300, 60)
+    alone = [scorer.score(text.text, text.context) for text in sample]
+    pairs = list(zip(alone, scorer.scores(sample), strict=True))
+    assert 0 < max(abs(total(one) - total(other)) / resolution(other) for one, other in pairs) < 1 / 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_rule_covers_the_default_models_rounding_with_little_to_spare(dtype: str) -> None:

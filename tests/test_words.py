@@ -455,13 +455,17 @@ def record(path: Path) -> list[dict[str, str]]:
 
 def test_a_dataset_in_rows_of_words(cli: Cli, tmp_path: Path) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
-    source.write_text("item,text\n1,The rules\n2,a b c\n", encoding="utf-8")
+    source.write_text("item,text\n1,The rules\n2,a b c\n2,a b c\n", encoding="utf-8")
     assert cli("batch", source, "-o", out, "--rows", "word", "-q").code == 0
     rows = record(out)
-    assert [(row["item"], row["word"]) for row in rows] == [
-        *[("1", "The"), ("1", " rules")],
-        *zip("222", ["a", " b", " c"], strict=True),
+    assert [(row["item"], row["record_index"], row["word"]) for row in rows] == [
+        *[("1", "0", "The"), ("1", "0", " rules")],
+        *zip("222222", "111222", ["a", " b", " c"] * 2, strict=True),
     ]
+    parts = [tmp_path / f"{part}.csv" for part in (1, 2)]
+    for part in (1, 2):
+        assert cli("batch", source, "-o", parts[part - 1], "--rows", "word", "-q", "--shard", f"{part}/2").code == 0
+    assert [row for part in parts for row in record(part)] == rows
     told = json.loads(cli("score", "The rules", "--words", "--json").out)
     assert float(rows[1]["word_logprob"]) == pytest.approx(told["words"][1]["logprob"], abs=1e-4)
     assert "total_logprob" not in rows[0]

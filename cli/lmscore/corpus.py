@@ -47,7 +47,8 @@ class Hits:
             return None
         n, p = self.of, self.right / self.of
         middle, half = p + Z * Z / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-        return max((middle - half) / (1 + Z * Z / n), 0.0), min((middle + half) / (1 + Z * Z / n), 1.0)
+        low, high = ((middle + side) / (1 + Z * Z / n) for side in (-half, half))
+        return low if self.right else 0.0, high if self.right < n else 1.0  # which rounding else misses
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -203,9 +203,8 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
 def _difference(name: str, before: Any, now: Any) -> str:
     if isinstance(before, dict) or isinstance(now, dict):
         return f"{name} has changed"
-    if isinstance(before, list) and isinstance(now, list):
-        gone = [str(one) for one in before if one not in now]
-        new = [str(one) for one in now if one not in before]
+    if all(isinstance(names, list) and all(isinstance(one, str) for one in names) for names in (before, now)):
+        gone, new = [one for one in before if one not in now], [one for one in now if one not in before]
         said = [f"no longer {', '.join(gone)}"] * bool(gone) + [f"{', '.join(new)} besides"] * bool(new)
         return f"{name}: {' and '.join(said) or 'another order'}"
     return f"{name} was {json.dumps(before, ensure_ascii=False)}, is {json.dumps(now, ensure_ascii=False)}"

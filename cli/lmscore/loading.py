@@ -407,6 +407,10 @@ def _dtype(wanted: str, own: Any = None) -> torch.dtype:
 
 
 def _placed(model: Any, device: torch.device) -> Any:
+    from transformers import PreTrainedModel
+
+    if model.dtype == torch.float64 and isinstance(model, PreTrainedModel):
+        model.set_experts_implementation("eager")  # the product that all experts have in one knows no float64
     with _translated("cannot move the model to its device"):
         return model.to(device).eval()
 

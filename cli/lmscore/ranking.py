@@ -9,8 +9,9 @@ from types import MappingProxyType
 from .errors import LmscoreError
 from .records import Candidate, Measure, Ranking, Score
 
-# Rounding units (the spacing of numbers just above 1) of the dtypes a model may run in.
-UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+# Rounding units (the spacing of numbers just above 1) of the dtypes a model may run in. In float64 many networks still
+# work out their norms, their rotary positions or their softmax in float32, though little of that reaches the sums.
+UNITS = {"float64": 2.0**-23, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def resolution(score: Score) -> float:
@@ -25,8 +26,8 @@ def resolution(score: Score) -> float:
     return slack[score.model.dtype] * UNITS[score.model.dtype] * (32 + abs(score.total_logprob or 0.0))
 
 
-SLACK = {"float64": 8.0, "float32": 10.0, "float16": 1.5, "bfloat16": 3.0}
-SLACK_AFTER_CONTEXT = {"float64": 8.0, "float32": 10.0, "float16": 1.5, "bfloat16": 1.5}
+SLACK = {"float64": 0.2, "float32": 10.0, "float16": 1.5, "bfloat16": 3.0}
+SLACK_AFTER_CONTEXT = {"float64": 0.2, "float32": 10.0, "float16": 1.5, "bfloat16": 1.5}
 """The hidden state of a start symbol grows a thousandfold on its way (Sun et al. 2024, "Massive Activations in Large
 Language Models"). In bfloat16 what follows it directly, with no context between, may be nats off."""
 

@@ -170,7 +170,8 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
         return None
     value = row.fields.get(roles.gold)
     by_text = candidates.index(value) if isinstance(value, str) and value in candidates else None
-    if by_text is None and value in (None, "", -1, "-1"):  # nobody says, as in a test set whose answers are kept back
+    unsaid = value in (None, "", -1, "-1") or value != value  # NaN, as numpy writes what is missing
+    if by_text is None and unsaid:  # nobody says, as in a test set whose answers are kept back
         return None
     if isinstance(value, str) and _is_number(value):
         value = float(value)

@@ -227,6 +227,8 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
     except csv.Error as err:
         kind = "TSV" if separator == "\t" else "CSV"
         said = f"not {kind} ({err}); mend it: where quotes are wrong, nobody knows where a record ends"
+        if "new-line character" in str(err):
+            said = r"a line ends in \r alone, as old files have it; convert it first, with tr '\r' '\n' for instance"
         raise LmscoreError(f"{name}, line {began}: {said}") from err
 
 

@@ -62,10 +62,10 @@ def perplexity(value: float | None) -> str:
     """A perplexity to four digits; in powers of ten from a million on."""
     if value is None:
         return "beyond float64"
-    figure = f"{value:#.4g}"
-    if "e" not in figure:
-        return figure.removesuffix(".")
-    return f"{float(figure):,.0f}" if 1 <= float(figure) < 1e6 else f"{value:.4g}"
+    rounded = float(f"{value:.4g}")
+    if rounded < 1000:
+        return f"{value:#.4g}"
+    return f"{rounded:,.0f}" if rounded < 1e6 else f"{value:.4g}"
 
 
 def counted(count: int, what: str) -> str:
