@@ -130,6 +130,7 @@ def test_a_catalogue_model_is_known_by_its_revision_and_no_folder_of_its_name(
     assert open_scorer(str(index.wheels / "tiny.gguf")).files == [index.wheels / "tiny.gguf"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_damaged_copy_says_how_it_is_mended(
     index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
@@ -143,6 +144,7 @@ def test_a_damaged_copy_says_how_it_is_mended(
     assert cli("score", "a", "-m", "tiny").error.startswith(said[:60])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
 def test_a_copy_that_is_something_else_is_damaged(
     index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
@@ -152,6 +154,7 @@ def test_a_copy_that_is_something_else_is_damaged(
     assert cli("score", "a", "-m", "tiny").error.startswith("tiny: its copy in the cache is damaged; remove it with")
 
 
+@pytest.mark.slow
 def test_a_device_that_does_not_know_the_dtype_is_one_line(
     index: Index, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

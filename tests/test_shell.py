@@ -300,6 +300,7 @@ def test_what_cannot_be_imported_is_one_line(cli: Cli, monkeypatch: pytest.Monke
     assert cli("score", "a").error.startswith("cannot import what scoring needs: ")
 
 
+@pytest.mark.slow
 def test_without_docstrings_transformers_is_not_imported(folder_of: Callable[[str], Path]) -> None:
     ended = shell("lmscore score a", folder_of("llama"), env={"PYTHONOPTIMIZE": "2"})
     said = "error: transformers needs its docstrings; leave out -OO, or unset PYTHONOPTIMIZE\n"

@@ -99,6 +99,8 @@ NORMALIZING = {
     "word pieces": Tokenizer(models.word_pieces(*SPECIAL), 1, 2),
 }
 EVERY = REVERSIBLE | NORMALIZING
+QUICK = ("byte level", "prefix space", "NFC, spaces trimmed from offsets", "ends of words")
+EACH = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in EVERY]
 
 WORDS = st.sampled_from(
     ["The cat", " sat", "  ", "\n", "<s>", "<|endoftext|>", "é", "e\u0301", "😀", "▁", "<0x41>", "İ"]
@@ -155,7 +157,7 @@ def makes_tokens(tokenizer: Tokenizer, text: str) -> bool:
     return bool(tokenizer._backend.encode(text, add_special_tokens=False).ids)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EACH)
 @settings(max_examples=60, deadline=None)
 @given(context=STRINGS, text=STRINGS)
 def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, text: str) -> None:
@@ -354,7 +356,7 @@ def test_an_unpaired_surrogate_is_an_error_that_names_the_byte() -> None:
         REVERSIBLE["byte level"].tokenize(Text("日\ud800"), Reading())
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EACH)
 def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretch by stretch, wherever stretches end: in words, between combining marks, in runs of one character."""
     tokenizer = EVERY[name]
@@ -392,7 +394,7 @@ def test_a_long_text_is_not_tokenized_at_once(lengths: list[int], monkeypatch: p
         assert 700 < max(lengths) < 2000
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EACH)
 def test_texts_after_one_context_are_cut_as_each_by_itself(name: str) -> None:
     [passage] = models.passages(3, [1800])
     strange = "naïve cafe\u0301 日本語 😀😀 \n\n\t  x" + "a" * 90 + " " * 90 + "The CAT sat. "
