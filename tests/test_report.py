@@ -673,8 +673,11 @@ def test_a_datasets_page_takes_nothings_place(cli: Cli, tmp_path: Path, place: s
         (["score", "a", "--html", "-"], "--html names a file: standard output has the table"),
         (["diff", "a", "b", "--html", "-"], "--html names a file"),
         (["batch", "in.txt", "-o", "o.jsonl", "--html", "-"], "--html names a file: standard output has the summary"),
-        (["score", "a", "-o", "a.x", "--html", "./a.x"], "--html and -o name the same file; choose another for one"),
-        (["score", "a", "--svg", "a.x", "--html", "a.x"], "--html and --svg name the same file"),
+        (["score", "a", "-o", "out", "--html", "./out"], "--html and -o name the same file; choose another for one"),
+        (["score", "a", "--svg", "out", "--html", "out"], "--html and --svg name the same file"),
+        (["score", "a", "--svg", "a.png"], "a.png: what is written there is SVG; end its name in .svg"),
+        (["rank", "in.txt", "--html", "a.pdf"], "a.pdf: what is written there is HTML; end its name in .html"),
+        (["batch", "in.txt", "-o", "o.jsonl", "--html", "a.svg"], "a.svg: what is written there is HTML"),
     ],
 )
 def test_contradictions_are_refused(

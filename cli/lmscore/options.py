@@ -1,5 +1,6 @@
 """Every option of the command line, once: its type, its names, its help; and which of them go together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -382,17 +383,44 @@ ExplainOpt = Annotated[
         **_OUT,
     ),
 ]
+
+
+def _written_as(*endings: str) -> Callable[[str | None], str | None]:
+    """Sees that a file's name does not say that it is a picture or a page of another kind."""
+    others = {".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf", ".html", ".htm"}.difference(endings)
+
+    def check(path: str | None) -> str | None:
+        if PurePath(path or "").suffix.lower() in others:
+            raise WrongUsage(f"{path}: what is written there is {endings[0][1:].upper()}; end its name in {endings[0]}")
+        return path
+
+    return check
+
+
 SvgOpt = Annotated[
-    str | None, typer.Option("--svg", metavar="FILE", help="Save what is shown as a picture too.", **_OUT)
+    str | None,
+    typer.Option(
+        "--svg", metavar="FILE", callback=_written_as(".svg"), help="Save what is shown as a picture too.", **_OUT
+    ),
 ]
 HtmlOpt = Annotated[
     str | None,
     typer.Option(
-        "--html", metavar="FILE", help="Write a page to hand on too: one file, to look at in a browser.", **_OUT
+        "--html",
+        metavar="FILE",
+        callback=_written_as(".html", ".htm"),
+        help="Write a page to hand on too: one file, to look at in a browser.",
+        **_OUT,
     ),
 ]
 SummaryHtmlOpt = Annotated[
-    str | None, typer.Option("--html", metavar="FILE", help="Write the summary as a page to hand on too.")
+    str | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        callback=_written_as(".html", ".htm"),
+        help="Write the summary as a page to hand on too.",
+    ),
 ]
 NoTokensOpt = Annotated[bool, typer.Option("--no-tokens", help="Only the totals, no token lists.", **_OUT, **_FLAG)]
 UnitOpt = Annotated[
