@@ -925,7 +925,7 @@ def test_where_there_is_no_terminal_progress_is_a_line_once_in_a_while(
     monkeypatch.setattr("lmscore.terminal.SAY_EVERY", 0.0)
     ended = cli("batch", lines, "-o", tmp_path / "out.jsonl")
     assert ended.code == 0
-    assert re.search(r"^\d+%, \d+ records, [\d,]+ tokens/s, perplexity [\d.]+$", ended.err, re.MULTILINE)
+    assert re.search(r"^\d+%, \d+ records, [\d,]+ tokens/s, perplexity [\d.,]+$", ended.err, re.MULTILINE)
     assert re.search(r"^done: 90 records in \d+\.\d s, [\d,]+ tokens a second$", ended.err, re.MULTILINE)
     monkeypatch.setattr("lmscore.show.LONG", 100)
     monkeypatch.setattr("lmscore.decoder.TREE_BYTES", 1 << 16)
