@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import pytest
 
 from lmscore.app import run
+from lmscore.scorer import Scorer, open_scorer
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,28 @@ class Ended:
         return self.err.removeprefix("error: ").rpartition("; see ")[0]
 
 
+OPENED: dict[Any, Scorer] = {}
+
+
+def opened(model: str, **named: Any) -> Scorer:
+    """As `open_scorer`, which takes longer than most tests: a folder that has not changed is opened once."""
+    if named.get("threads") is not None or not os.path.isdir(model):
+        return open_scorer(model, **named)
+    files = [(path.name, path.lstat()) for path in sorted(Path(model).iterdir())]
+    states = [(name, state.st_mtime_ns, state.st_size) for name, state in files]
+    options = {name: value for name, value in named.items() if name != "report"}
+    key = str((model, sorted(options.items()), states))
+    if key not in OPENED:
+        OPENED[key] = open_scorer(model, **named)
+    return OPENED[key]
+
+
 class Cli:
     """Runs lmscore inside this process, with a model of the tests' own unless another is named."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path) -> None:
         self._patch, self._capsys = monkeypatch, capsys
+        monkeypatch.setattr("lmscore.scorer.open_scorer", opened)
         for name, value in environment(model).items():
             monkeypatch.setenv(name, value)
         for name in SETTINGS:

@@ -119,6 +119,16 @@ def test_memory_that_is_too_small_for_anything_is_one_line() -> None:
         engine.run(Counting(capacity=3), [Window((1, 2, 3, 4, 5), 1)], Wanted())
 
 
+def test_all_is_told_of_once(scorer_of: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each block that is read together, and not before it is through; texts that are equal are read once."""
+    monkeypatch.setattr("lmscore.scorer.MOST_HELD", 60)
+    texts = [*models.passages(8, [60, 200, 9, 120]) * 2, "a"]
+    told: list[tuple[int, int]] = []
+    scores = list(scorer_of("llama").scores(texts, tick=lambda done, total: told.append((done, total))))
+    assert sum(total for done, total in told if done == total) == sum(score.num_tokens for score in scores)
+    assert all(before <= after or after == 0 for (before, _), (after, _) in pairwise(told))
+
+
 def test_which_models_the_decoder_takes(architecture: str, scorer_of: Callable[[str], Scorer]) -> None:
     """By what a model is, not by its speed: were one to fall back, it would be right and nobody would notice."""
     kind = Pretrained if architecture in ("gpt2", "gemma3", "phi3") else Decoder

@@ -144,7 +144,7 @@ def test_every_module_has_its_place() -> None:
 
 
 @pytest.mark.parametrize("module", IMPORTS)
-def test_imports_point_down_only(module: str) -> None:
+def test_a_module_imports_what_it_may(module: str) -> None:
     assert {name or "lmscore" for name in own(module)} == set(IMPORTS[module].split())
 
 

@@ -160,6 +160,18 @@ def test_a_perplexity_beyond_float64_and_windows_are_said() -> None:
     assert "<1e-99" in shown, "improbable is not impossible"
 
 
+def test_a_table_of_too_many_rows_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of other likely tokens are rows."""
+    monkeypatch.setattr("lmscore.views.table.MOST_ROWS", 5)
+    score = of_pieces(("The", -1.0), (" cat", -2.0))
+    others = (Alternative(1, "a", b"a", -1.0), Alternative(2, "b", b"b", -2.0))
+    for top, said in ((None, False), (others[:1], False), (others, True)):
+        shown = " ".join(
+            printed(score_view(replace(score, tokens=tuple(replace(t, top=top) for t in score.tokens)), Page()), 80)
+        )
+        assert ("6 rows are too many for a table" in shown) == said
+
+
 def test_nothing_scored_is_said() -> None:
     assert "no token was scored: nothing stands before the first" in printed(
         score_view(of_pieces(("a", None)), Page()), 80

@@ -44,7 +44,7 @@ app.add_typer(models_app, name="models")
 
 
 def run() -> int:
-    """Run the command line, and give its exit code. The only place that catches an expected failure."""
+    """Run the command line, and give its exit code: here an expected failure becomes a line and a code."""
     try:
         with contextlib.redirect_stdout(cast(TextIO, sinks.Sink(sys.stdout))):
             code: int = app(prog_name="lmscore", standalone_mode=False) or 0
@@ -199,8 +199,7 @@ def diff(
     source = list(given.spaced(given.compared(texts or [], models, context, join)))
     read = [files.STDIN]
     with sinks.output(showing.output, read) as stream, _besides(showing, read) as besides:
-        opened = (_open(name, opening, talk.quiet) for name in models)
-        first, second = _scored_by(opened, source, reading, talk.quiet)
+        first, second = _scored_by(models, opening, source, reading, talk.quiet)
         compare = comparison.by_words if len(source) == 2 else comparison.by_bytes
         show.comparison(compare(first, second), stream, style, besides)
 
@@ -316,14 +315,19 @@ def _besides(showing: opt.Showing, read: Sequence[str]) -> Iterator[show.Besides
         yield show.Besides(**streams)
 
 
-def _scored_by(scorers: Iterator["Scorer"], texts: Sequence[Text], reading: Reading, quiet: bool) -> Iterator[Score]:
-    """Score the texts under each model in turn, opened as it is asked for; each is let go of before the next."""
-    for scorer in scorers:
+def _scored_by(
+    models: Sequence[str], opening: opt.Opening, texts: Sequence[Text], reading: Reading, quiet: bool
+) -> Iterator[Score]:
+    """Score the texts under each model in turn; each is let go of before the next is opened."""
+    for number, model in enumerate(models):
+        if number:  # what was frozen with the last one may hold it: a frame that an import left in a circle
+            gc.unfreeze()
+            gc.collect()
+        scorer = _open(model, opening, quiet)
         with terminal.pace(quiet) as pace:
             scores = _timed(scorer.scores(texts, reading, tick=show.ticks(pace)), lambda score: score.num_tokens)
-            # A score's tokens are made when they are looked at, and hold on to the model until then.
-            yield from (replace(score, tokens=tuple(score.tokens)) for score in scores)
-        del scorer
+            yield from scores
+        del scorer, scores
 
 
 def _open(model: str, opening: opt.Opening, quiet: bool) -> "Scorer":

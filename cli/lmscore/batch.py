@@ -333,7 +333,7 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
         if row.fault is None:
             readable.append(row)
             whole = all(name in row.fields for name in job.roles.named)
-        if whole or job.on_error == "stop" or len(readable) == LOOKED_AT:
+        if whole or job.on_error == "stop" or len(seen) == LOOKED_AT:
             break
     if not seen:
         raise LmscoreError(f"{', '.join(map(name_of, source.paths))}: there are no records in it")

@@ -87,7 +87,7 @@ class Job:
         by: the measure that a winner wins by; None where records are texts.
         weigh_pmi: also weigh candidates against what they get with no context, where there is one.
         on_error: what to do about a record that cannot be scored.
-        columns: what is added to each record, by the names of `SCORE_COLUMNS` or `RANK_COLUMNS`.
+        columns: what is added to each record: of `SCORE_COLUMNS` or `RANK_COLUMNS`, and the lists.
         prefix: stands before their names.
         rows: what a row of the output is; of a word or a token, it repeats what is told of its record.
     """

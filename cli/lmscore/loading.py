@@ -107,7 +107,10 @@ def _network(name: str, model: Any) -> Network:
     from .pretrained import Pretrained, close
 
     with _translated(f"{name} does not run on a text alone in {model.dtype} on {model.device.type}"):
-        pretrained = Pretrained(model)
+        try:
+            pretrained = Pretrained(model)
+        except LmscoreError as err:
+            raise LmscoreError(f"{name}: {err}") from err
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
     state = model.state_dict()
     if not decoder.fits(config, state) or model.model.rotary_emb.attention_scaling != 1:

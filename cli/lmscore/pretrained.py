@@ -148,7 +148,7 @@ class Pretrained:
             cache = self._after((0, 1, 1, 0))
             cache.batch_repeat_interleave(2)
             shared = self._parts.body(probe[:, 4:], cache)
-        except UNABLE:
+        except (*UNABLE, LmscoreError):
             return False  # a state that is no cache of keys and values
         return shared.shape == plain[:, 4:].shape and close(shared, plain[:, 4:])
 

@@ -170,13 +170,13 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
         return None
     value = row.fields.get(roles.gold)
     by_text = candidates.index(value) if isinstance(value, str) and value in candidates else None
-    unsaid = value in (None, "", -1, "-1") or value != value  # NaN, as numpy writes what is missing
-    if by_text is None and unsaid:  # nobody says, as in a test set whose answers are kept back
-        return None
     if isinstance(value, str) and _is_number(value):
         value = float(value)
     if isinstance(value, float) and value.is_integer():  # as pandas writes it, where some are missing
         value = int(value)
+    unsaid = value in (None, "", -1) or value != value  # NaN, as numpy writes what is missing
+    if by_text is None and unsaid:  # as in a test set whose answers are kept back
+        return None
     if by_text is not None and value in range(len(candidates)) and value != by_text:
         both = f"the text of candidate {by_text} and the index of candidate {value}"
         raise RecordError(f'{row.where}: column "{roles.gold}" is {both}; say which, by a number that is no string')

@@ -316,14 +316,15 @@ class Scorer:
         def more(tokens: int) -> None:
             nonlocal done
             done += tokens
-            tick(done, total)
+            if done < total:
+                tick(done, total)
 
         def finish(
             together: Sequence[tuple[int, planning.Window]], ended: range, wait: Callable[[], list[engine.Readout]]
         ) -> Iterator[Score]:
             for (at, window), readout in zip(together, wait(), strict=True):
                 found[at].add(readout, window.first - start if window.cut else None)
-            if ended:
+            if ended.stop == len(block):  # once, here: equal windows are read once, so `done` may not get there
                 tick(total, total)
             for at in ended:
                 yield self._assemble(block[at], found[at], reading)

@@ -42,13 +42,13 @@ def check(style: "Style", words: bool = False, html: str | None = None, **asked:
     style.format.allow(**asked)
     if style.view != "table" and not style.tokens:
         raise WrongUsage(f"--view {style.view} shows every token; leave out --no-tokens")
-    if not (extras := style.extras.names):
+    if html is not None or not (extras := style.extras.names):
         return
     if style.view == "heat":
         raise WrongUsage(f"--{extras[0]} tells of each token in a table; choose --view both")
     if words and style.format.is_rows:
         raise WrongUsage(f"--words makes a row a word, and --{extras[0]} tells of tokens; give one of them")
-    if not style.tokens and html is None:
+    if not style.tokens:
         raise WrongUsage(f"--{extras[0]} tells of each token; leave out --no-tokens")
 
 

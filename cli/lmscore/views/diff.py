@@ -19,7 +19,7 @@ from .glyphs import raised, spell_line
 from .remarks import SIDES, token_seen
 from .scale import LEANS, Depth, lean, leanings
 from .spans import GONE, across
-from .table import MOST_ROWS, Page, bare_table, context_line, filled, provenance
+from .table import Page, bare_table, context_line, filled, provenance, too_many
 
 
 def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat: bool = False) -> RenderableType:
@@ -33,8 +33,8 @@ def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat
     parts: list[RenderableType] = [context_line(context)] if context else []
     if table:
         rows = max(len(comparison.first.tokens), len(comparison.second.tokens))
-        too_many = f"{rows:,} tokens are too many for a table; --json, --format csv and --view heat show them"
-        parts.append(_table(comparison, page) if rows <= MOST_ROWS else Line(too_many))
+        left_out = too_many(rows, "tokens", "--json, --format csv and --view heat show them")
+        parts.append(left_out or _table(comparison, page))
     if heat:
         parts += [*([""] if table else []), _map(comparison, page), _legend(page, comparison.of_models)]
         parts += [""] if table else []

@@ -56,11 +56,10 @@ class Page:
 def score_view(score: Score, page: Page, tokens: bool = True, more: Iterable[RenderableType] = ()) -> RenderableType:
     """One text: a row for each token, unless they are not wanted, then `more`, and below what they add up to."""
     context = [context_line(score.context)] if score.context else []
-    fits = len(score.tokens) <= MOST_ROWS
-    body = _score_table(score, page) if tokens and fits else Line(shorten(spell_text(score.text), 200))
-    left_out = f"{len(score.tokens):,} tokens are too many for a table; --json and --format csv list them"
-    said = [] if fits or not tokens else [Line(left_out)]
-    return score_frame(score, page, (*context, body, *said, *more))
+    left_out = too_many(_num_rows(score, page), "rows", "--json and --format csv list them") if tokens else None
+    shown = tokens and left_out is None
+    body = _score_table(score, page) if shown else Line(shorten(spell_text(score.text), 200))
+    return score_frame(score, page, (*context, body, *filter(None, [left_out]), *more))
 
 
 def score_frame(score: Score, page: Page, views: Iterable[RenderableType]) -> RenderableType:
@@ -70,6 +69,18 @@ def score_frame(score: Score, page: Page, views: Iterable[RenderableType]) -> Re
 
 MOST_ROWS = 20_000
 """Of a table: a larger one takes minutes to lay out, and nobody scrolls through it."""
+
+
+def _num_rows(score: Score, page: Page) -> int:
+    """How many rows a text's table would have; one that has too many anyway is not looked through."""
+    if len(score.tokens) > MOST_ROWS:
+        return len(score.tokens)
+    return sum(1 + len((token.top or ())[: page.extras.top]) for token in score.tokens)
+
+
+def too_many(rows: int, what: str, instead: str) -> Line | None:
+    """What stands in a table's place if it would have too many rows."""
+    return Line(f"{rows:,} {what} are too many for a table; {instead}") if rows > MOST_ROWS else None
 
 
 def context_line(context: str) -> Line:

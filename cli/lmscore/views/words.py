@@ -9,16 +9,13 @@ from rich.text import Text as Line
 from ..records import Words
 from . import columns
 from .remarks import word_notes
-from .table import MOST_ROWS, Page, add_columns, bare_table, colour, fitting
+from .table import Page, add_columns, bare_table, colour, fitting, too_many
 
 
 def words_view(words: Words, page: Page) -> Iterator[RenderableType]:
     """A row for each word, and below it how its figure was got."""
     yield Line("")
-    if len(words.items) <= MOST_ROWS:
-        yield _word_table(words, page)
-    else:
-        yield Line(f"{len(words.items):,} words are too many for a table; --json and --format csv list them")
+    yield too_many(len(words.items), "words", "--json and --format csv list them") or _word_table(words, page)
     yield from map(Line, word_notes(words))
 
 
