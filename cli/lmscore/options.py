@@ -1,4 +1,4 @@
-"""Every option of the command line, once for each meaning: its type, its names, its help; and which of them go together."""
+"""Every option of the command line, once for each meaning: type, names, help; and which of them go together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
