@@ -23,7 +23,7 @@ from lmscore.comparison import by_bytes, by_words
 from lmscore.corpus import Corpus, Hits, Unlikely
 from lmscore.ranking import rank
 from lmscore.records import Alternative, Measure, Score, Token, Word, Words
-from lmscore.views import report, scale
+from lmscore.views import remarks, report, scale
 from lmscore.views.chart import FEWEST, MOST_BARS, chart
 from lmscore.views.spans import running, spans
 from lmscore.views.units import Unit
@@ -634,7 +634,7 @@ def test_a_datasets_page_names_the_least_likely(cli: Cli, tmp_path: Path) -> Non
     summary, root = json.loads((tmp_path / "s.json").read_text()), page((tmp_path / "a.html").read_text())
     (unlikely,) = map(rows, root.find("table"))
     assert [row[1] for row in unlikely] == [f"{one['mean_logprob']:.4f}" for one in summary["least_likely"]]
-    assert f"perplexity {summary['perplexity']:.4g}" in root.find("main")[0].text
+    assert f"perplexity {remarks.perplexity(summary['perplexity'])}" in root.find("main")[0].text
 
 
 @pytest.mark.parametrize(
