@@ -44,9 +44,9 @@ def run(command: Sequence[str], env: Mapping[str, str] = {}) -> Ended:
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
         began = time.perf_counter()
-        env = {**os.environ, **OFFLINE, **env}
-        env.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled: so is what is measured
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env=env)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, env={**os.environ, **OFFLINE, **env}
+        )
         peak = wait(process)
         seconds = time.perf_counter() - began
         for stream in (out, err):

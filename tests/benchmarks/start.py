@@ -11,6 +11,8 @@ from .matrices import Cost
 
 TEXT = "The cat sat"
 BARE, HELP = "bare script", "lmscore --help"
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""What pip installs is compiled, and so is what is measured, whatever is set here."""
 
 
 def measure(setting: Setting, say: Say) -> list[Compared]:
@@ -29,7 +31,7 @@ def measure(setting: Setting, say: Say) -> list[Compared]:
     outputs: dict[str, str] = {}
     for number in range(setting.runs):
         for name, command in commands.items():
-            ended = children.run(command)
+            ended = children.run(command, COMPILED)
             say(f"start: {name}, run {number + 1}: {ended.seconds:.2f} s")
             outputs[name] = ended.out
             measured[name].seconds.append(ended.seconds)
