@@ -6,12 +6,12 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from lmscore.decoder import in_one_piece, turned_back
+from lmscore.weights import in_one_piece, to_use
 
 
 def as_saved(folder: Path, place: Path) -> Path:
-    """Write a folder of `conversion`'s as `save_pretrained` would have; its weights may lie turned."""
+    """Write a folder of `conversion`'s as `save_pretrained` would have; its weights may lie transposed."""
     shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
-    weights = starmap(turned_back, load_file(folder / "model.safetensors").items())
+    weights = starmap(to_use, load_file(folder / "model.safetensors").items())
     save_file({name: in_one_piece(weight) for name, weight in weights}, place / "model.safetensors", {"format": "pt"})
     return place

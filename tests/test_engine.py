@@ -33,6 +33,7 @@ from lmscore import (
     open_scorer,
     pretrained,
     scorer,
+    weights,
 )
 from lmscore.decoder import Decoder
 from lmscore.engine import Wanted, read_out
@@ -297,16 +298,16 @@ def test_packing_that_runs_out_of_memory_is_taken_up_again(llama: Scorer, monkey
 
 
 @pytest.mark.parametrize("architecture", ["llama", "wide", "qwen3"], indirect=True)
-def test_weights_that_lie_turned_are_the_same_and_are_not_packed(
+def test_weights_that_lie_transposed_are_the_same_and_are_not_packed(
     architecture: str, folder_of: Callable[[str], Path], scorer_of: Callable[[str], Scorer]
 ) -> None:
     folder = folder_of(architecture)
     config = json.loads((folder / "config.json").read_text())
-    weights = load_file(folder / "model.safetensors")
-    lying = dict(itertools.starmap(decoder.turned, weights.items()))
-    assert sum(name.endswith(decoder.TURNED) for name in lying) == 7 * config["num_hidden_layers"]
-    used = dict(itertools.starmap(decoder.turned_back, lying.items()))
-    assert all(decoder.in_one_piece(used[name]).equal(weight) for name, weight in weights.items())
+    given = load_file(folder / "model.safetensors")
+    lying = dict(itertools.starmap(weights.to_store, given.items()))
+    assert sum(name.endswith(weights.TRANSPOSED) for name in lying) == 7 * config["num_hidden_layers"]
+    used = dict(itertools.starmap(weights.to_use, lying.items()))
+    assert all(weights.in_one_piece(used[name]).equal(weight) for name, weight in given.items())
     plain = scorer_of(architecture)._network
     assert isinstance(plain, Decoder)
     network = Decoder(config, used, plain._frequencies)

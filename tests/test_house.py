@@ -30,7 +30,7 @@ IMPORTS = {
     "errors": "",
     "records": "",
     "planning": "",
-    "conversion": "decoder errors",
+    "conversion": "errors weights",
     "catalogue": "errors",
     "hints": "formats records",
     "given": "errors files formats hints options records",
@@ -58,20 +58,22 @@ IMPORTS = {
     "comparison": "alignment ranking records words",
     "spelling": "errors",
     "vocabulary": "errors records spelling words",
-    "tokenization": "errors formats records spelling vocabulary",
+    "cutting": "errors formats records spelling vocabulary",
+    "tokenization": "cutting errors records spelling vocabulary",
     "found": "engine records tokenization vocabulary",
     "accelerator": "",
     "engine": "accelerator errors planning",
     "linear": "",
     "attention": "accelerator linear planning",
-    "weights": "errors",
+    "weights": "errors linear",
     "decoder": "accelerator attention linear planning weights",
     "pretrained": "accelerator errors linear planning",
     "loading": (
-        "accelerator catalogue conversion decoder download engine errors planning pretrained records tokenization "
+        "accelerator catalogue conversion decoder engine errors locating planning pretrained records tokenization "
         "weights"
     ),
-    "scorer": "catalogue engine errors found loading planning ranking records tokenization vocabulary words",
+    "locating": "catalogue download errors records",
+    "scorer": "catalogue engine errors found loading locating planning ranking records tokenization vocabulary words",
     "show": (
         "catalogue formats options records sinks terminal views.diff views.explain views.heat views.remarks "
         "views.report views.rows views.summary views.table views.words"

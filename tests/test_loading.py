@@ -17,7 +17,7 @@ from huggingface_hub import utils as hub_utils
 from safetensors.torch import load_file, save_file
 
 from lmscore import LmscoreError, open_scorer
-from lmscore.loading import Choice, Located, find
+from lmscore.locating import Choice, Located, find
 
 from . import gguf_model, models
 from .cli import Cli

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers, proces
 from tokenizers.models import WordLevel
 
 from lmscore import LmscoreError, Reading, Text, open_scorer
+from lmscore.cutting import Cutter
 from lmscore.errors import RecordError
 from lmscore.records import Token
 from lmscore.tokenization import Tokenized, Tokenizer
@@ -47,7 +48,7 @@ def test_a_symbol_that_a_vocabulary_cannot_tell_from_a_word_is_said_to_be_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tokenizer = NoUnknown().tokenizer
-    tokenizer._backend.add_special_tokens([AddedToken("<s>", special=True)])
+    tokenizer._cutter._backend.add_special_tokens([AddedToken("<s>", special=True)])
     assert list(tokenizer.tokenize(Text("a <s>", origin="it"), Reading()).ids) == [0, 2]
     assert caplog.messages == ["it contains <s>, which is read as the symbol: this tokenizer cannot tell them apart"]
 
@@ -154,7 +155,7 @@ def test_the_tokens_after_a_context_hold_all_of_the_text_and_no_whole_token_of_t
 
 def makes_tokens(tokenizer: Tokenizer, text: str) -> bool:
     """Whether there are any: of accents alone, where those are stripped, there are none."""
-    return bool(tokenizer._backend.encode(text, add_special_tokens=False).ids)
+    return bool(tokenizer._cutter._backend.encode(text, add_special_tokens=False).ids)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -365,8 +366,8 @@ def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyP
     for text in (passage, strange * 20, "a" * 3000, " " * 3000 + "x", "ab" * 1500, passage[:1500] + strange * 9):
         whole = list(tokenizer.tokenize(Text(text), Reading()).pieces)
         with monkeypatch.context() as patch:
-            patch.setattr("lmscore.tokenization.STRETCH", 700)
-            patch.setattr("lmscore.tokenization.OVERLAP", 150)
+            patch.setattr("lmscore.cutting.STRETCH", 700)
+            patch.setattr("lmscore.cutting.OVERLAP", 150)
             assert list(tokenizer.tokenize(Text(text), Reading()).pieces) == whole
 
 
@@ -374,19 +375,19 @@ def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyP
 def lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How long the strings are that go through the tokenizer, as they do."""
     lengths: list[int] = []
-    real = Tokenizer._encoded
+    real = Cutter._encoded
 
-    def counted(self: Tokenizer, texts: list[str], parse_special: bool) -> Any:
+    def counted(self: Cutter, texts: list[str], parse_special: bool) -> Any:
         lengths.extend(map(len, texts))
         return real(self, texts, parse_special)
 
-    monkeypatch.setattr(Tokenizer, "_encoded", counted)
+    monkeypatch.setattr(Cutter, "_encoded", counted)
     return lengths
 
 
 def test_a_long_text_is_not_tokenized_at_once(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmscore.tokenization.STRETCH", 700)
-    monkeypatch.setattr("lmscore.tokenization.OVERLAP", 150)
+    monkeypatch.setattr("lmscore.cutting.STRETCH", 700)
+    monkeypatch.setattr("lmscore.cutting.OVERLAP", 150)
     [passage] = models.passages(3, [6000])
     for tokenizer in REVERSIBLE.values():
         lengths.clear()

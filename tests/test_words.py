@@ -346,7 +346,7 @@ def test_where_marks_say_that_a_word_goes_on_the_others_open_one(tmp_path: Path)
     score = scorer.score("The cats\nsat. 漢 it", None, Reading(eos=True, words="corrected", top=640))
     assert score.words is not None and score.words.marks == "beginning"
     assert [word.word for word in score.words.items] == ["The", " cats", "\nsat", ".", " 漢", " it", "</s>"]
-    goes_on = {id for token, id in scorer._tokenizer._backend.get_vocab().items() if token.startswith("##")}
+    goes_on = {id for token, id in scorer._tokenizer._cutter._backend.get_vocab().items() if token.startswith("##")}
     opening = [
         math.log(math.fsum(math.exp(one.logprob) for one in token.top or () if one.id < 600 and one.id not in goes_on))
         for token in score.tokens

@@ -52,18 +52,18 @@ def read_gguf(path: Path, dtype: Any, check: Callable[[int], None] = lambda _: N
 
 
 def convert_gguf(path: Path, folder: Path) -> None:
-    """Write a GGUF file into `folder`: configuration, tokenizer, and float32 safetensors as `decoder` reads them."""
+    """Write a GGUF file into `folder`: configuration, tokenizer, and float32 safetensors as `weights` reads them."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    from .decoder import turned
+    from .weights import to_store
 
     with quiet_transformers():
         model, tokenizer = read_gguf(path, torch.float32)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     saved, fresh = folder / "model.safetensors", folder / "fresh.safetensors"
-    save_file(dict(starmap(turned, load_file(saved).items())), fresh, {"format": "pt"})
+    save_file(dict(starmap(to_store, load_file(saved).items())), fresh, {"format": "pt"})
     fresh.replace(saved)
 
 

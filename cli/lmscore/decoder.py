@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .accelerator import most_rows, sent
 from .attention import BLOCK, Attention, laid_out
-from .linear import FEWEST_ROWS, Linear
+from .linear import FEWEST_ROWS, UNIT_PART, Linear
 from .planning import Tree, Window, trees
 from .weights import Stored, mapped
 
@@ -40,17 +40,9 @@ TREE_BYTES = 20 << 20
 """Hidden rows of one tree, in bytes, where nobody says what is free: on a CPU a bound on memory that no text raises,
 up to the model's context."""
 
-UNIT_PART = 768
-"""Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
-
-oneDNN adds up a whole row of products one after the other. Where one of them is a thousand times larger than the rest,
-as it is at a start symbol (see `linear.FEWEST_ROWS`), all that come behind it lose digits: on the default model 1.2e-4
-nats at a text's first token, and a third of that with sums of half the length.
-"""
-
 WORTH_PACKING = 2048
-"""Rows, of one tree or of several, from which on it pays to lay out anew what does not lie turned: a third of a second
-for a model of 135 million weights, which the next three thousand rows give back."""
+"""Rows, of one tree or of several, from which on it pays to lay out anew what does not lie transposed: a third of a
+second for a model of 135 million weights, which the next three thousand rows give back."""
 
 
 def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
@@ -75,34 +67,6 @@ def _known_names(layers: int) -> set[str]:
     inner += [f"{norm}.weight" for norm in norms]
     outer = {EMBEDDINGS, "model.norm.weight", "lm_head.weight"}
     return outer | {f"model.layers.{i}.{name}" for i in range(layers) for name in inner}
-
-
-TURNED = "_t"
-"""Ends the name of a weight that lies turned in its file."""
-
-
-def turned(name: str, weight: Tensor) -> tuple[str, Tensor]:
-    """How a weight [N, K] is to lie in a file that is mapped, and its name there: turned, [K, N], in which oneDNN
-    multiplies with it as fast as if it were packed; those of a gated unit in P parts, [P, K, N / P]: see `UNIT_PART`.
-
-    Embeddings and norms, which nothing is gained for, stay as they are.
-    """
-    if not name.endswith("_proj.weight"):
-        return name, weight
-    if name.endswith((".gate_proj.weight", ".up_proj.weight")):
-        part = next(size for size in range(min(UNIT_PART, len(weight)), 0, -1) if len(weight) % size == 0)
-        weight = weight.view(-1, part, weight.shape[1])
-    return name + TURNED, weight.mT.contiguous()
-
-
-def turned_back(name: str, weight: Tensor) -> tuple[str, Tensor]:
-    """A weight as it lies in such a file, looked at as `Decoder` takes it: [N, K], or in parts, [P, N / P, K]."""
-    return (name.removesuffix(TURNED), weight.mT) if name.endswith(TURNED) else (name, weight)
-
-
-def in_one_piece(weight: Tensor) -> Tensor:
-    """A weight as other files have it: [N, K], row by row."""
-    return (weight.flatten(0, 1) if weight.dim() == 3 else weight).contiguous()
 
 
 class Decoder:
@@ -206,7 +170,7 @@ class Decoder:
         return 1.0 / theta**exponents
 
     def _rotation(self, depths: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine of each position's angles, as `_turned` takes them; worked out in float32."""
+        """Cosine and sine of each position's angles, as `_rotated` takes them; worked out in float32."""
         angles = (depths[:, None].float() * self._frequencies.float())[:, None]  # [N, 1, D / 2]
         cosine, sine = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
         return torch.cat((cosine, cosine), dim=-1), sine
@@ -304,8 +268,8 @@ class _Layer:
         normed = _normed(rows, self._before_attention, self._epsilon)  # [C, H]
         query = self._heads(self._query(normed), self._query_norm)  # [C, heads, D]
         key = self._heads(self._key(normed), self._key_norm)
-        query = _turned(query, cosine, sine)
-        keys[chunk] = _turned(key, cosine, sine)
+        query = _rotated(query, cosine, sine)
+        keys[chunk] = _rotated(key, cosine, sine)
         values[chunk] = self._value(normed).view(len(rows), -1, self._head_size)
         mixed = attention(chunk, query, keys, values)  # [C, heads · D]
         rows = self._out.plus(mixed, rows)
@@ -323,7 +287,7 @@ def _normed(rows: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:
     return rows if weight is None else F.rms_norm(rows, weight.shape, weight, epsilon)
 
 
-def _turned(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def _rotated(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotary positions: pairs (i, i + D/2) of each head turned by their angle.
 
     Args:
@@ -332,7 +296,7 @@ def _turned(rows: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         sine: [C, 1, D / 2].
     """
     half = rows.shape[-1] // 2
-    turned = rows * cosine
-    turned[..., :half].addcmul_(rows[..., half:], sine, value=-1)
-    turned[..., half:].addcmul_(rows[..., :half], sine)
-    return turned
+    rotated = rows * cosine
+    rotated[..., :half].addcmul_(rows[..., half:], sine, value=-1)
+    rotated[..., half:].addcmul_(rows[..., :half], sine)
+    return rotated

@@ -18,3 +18,12 @@ class RecordError(LmscoreError):
 def one_line(err: Exception) -> str:
     """What a foreign error says, on one line."""
     return re.sub(r"\s+", " ", str(err)).strip()
+
+
+def first_line(err: BaseException) -> str:
+    """How a foreign error that says much begins."""
+    if isinstance(err, KeyError):
+        return f"it knows nothing called {err}"
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    told = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return told.rstrip(".") or type(err).__name__

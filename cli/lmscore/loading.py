@@ -1,4 +1,4 @@
-"""From what a user names to a model and its tokenizer: a catalogue name, a hub id, a folder, a GGUF file.
+"""From what a user names to a model that is ready to run, and its tokenizer.
 
 The edge where other people's errors become one line each. Knows nothing of texts and scores.
 """
@@ -7,21 +7,20 @@ import contextlib
 import json
 import logging
 import math
-import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import catalogue, decoder, download, weights
+from . import catalogue, decoder, weights
 from .accelerator import attention_of_any_shape, out_of_memory
 from .conversion import quiet_transformers, read_gguf
 from .engine import Network, memory_errors
-from .errors import LmscoreError
+from .errors import LmscoreError, first_line
+from .locating import PICKLES, Choice, Located, find, only_pickle
 from .planning import Window
 from .records import Report, silent
 from .tokenization import Tokenizer
@@ -29,9 +28,6 @@ from .tokenization import Tokenizer
 log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-MADE_OF = ("*.safetensors", "*.json", "*.model", "vocab.txt", "merges.txt", "*.jinja", "*.py")
-"""What tells of a model in its folder: weights, their description, the tokenizer, code; a log is none of it."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 MASKS = (".attn.bias", ".attention.bias", ".masked_bias")
 """Endings of what old checkpoints keep beside their weights, and a network makes itself."""
@@ -40,34 +36,6 @@ CAUSAL_CLASSES = (
     *("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"),
     *("ModelWithLMHead", "GenerationDecoder"),  # Reformer's, and the decoder that BERT was made into
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The model a user asked for, and how to run it."""
-
-    name: str = catalogue.DEFAULT_MODEL
-    revision: str | None = None
-    trust_remote_code: bool = False
-    dtype: str = "auto"
-    device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """Where a model lies on this disk, and which revision it is."""
-
-    path: Path
-    revision: str | None
-
-    @property
-    def files(self) -> list[Path]:
-        """What is read of it, where no revision says which that is."""
-        if self.revision is not None:
-            return []
-        if self.path.is_file():
-            return [self.path]
-        return sorted(path for kind in MADE_OF for path in self.path.glob(kind) if path.is_file())
 
 
 def load(choice: Choice, report: Report = silent) -> tuple[Network, Tokenizer, Located]:
@@ -145,111 +113,15 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         stored = weights.stored(path)
-        placed, table = dict(starmap(decoder.turned_back, weights.by_layer(stored))), stored[decoder.EMBEDDINGS]
+        placed, table = dict(starmap(weights.to_use, weights.by_layer(stored))), stored[decoder.EMBEDDINGS]
     as_stored = device.type == "cpu" and dtype == torch.float32
     if not as_stored:
         with _translated("cannot move the model to its device"):  # Apple's knows no float64
-            placed = {name: decoder.in_one_piece(weight).to(device, dtype) for name, weight in placed.items()}
+            placed = {name: weights.in_one_piece(weight).to(device, dtype) for name, weight in placed.items()}
     with _translated(damaged), memory_errors():
         network = decoder.Decoder(config, placed, table=table if as_stored else None)
         bos, eos = (backend.token_to_id(special[name]) for name in ("bos_token", "eos_token"))
     return network, Tokenizer(backend, bos, eos)
-
-
-def find(choice: Choice, report: Report = silent) -> Located:
-    """The folder or GGUF file a model's name stands for, fetched first if need be.
-
-    Raises:
-        LmscoreError: there is no such model, or it cannot be had.
-    """
-    if not choice.name:
-        raise LmscoreError("there is no model with an empty name; leave out --model for the default one")
-    entry, path = catalogue.CATALOGUE.get(choice.name), Path(os.path.expanduser(choice.name))
-    if choice.revision and (entry or _is_there(path)):
-        raise LmscoreError(f"{choice.name} is no hub id, so it has no revision to choose; leave out --revision")
-    if entry:
-        return Located(download.fetch(entry, report), entry.requirement)
-    if _is_there(path):
-        if path.suffix in PICKLES and path.is_file():
-            raise _pickled(choice.name, path.name)
-        if path.is_dir() or path.suffix == ".gguf":
-            return Located(path, None)
-        raise LmscoreError(f"{path} is a file; --model takes a folder with safetensors, a .gguf file or a hub id")
-    if choice.name.startswith((".", "~")) or path.is_absolute() or path.suffix == ".gguf" or choice.name.count("/") > 1:
-        raise LmscoreError(
-            f"there is no model at {choice.name}; give a folder, a .gguf file, a hub id or a catalogue name"
-        )
-    return _from_hub(choice, report)
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file or a folder stands there.
-
-    Raises:
-        LmscoreError: it may not be looked at.
-    """
-    try:
-        path.stat()
-        if path.is_dir():
-            next(path.iterdir(), None)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as err:  # links in a circle, a name too long, somebody else's
-        raise LmscoreError(f"cannot read {path}: {err.strerror or err}; check its name and its permissions") from err
-    return True
-
-
-def _from_hub(choice: Choice, report: Report) -> Located:
-    import huggingface_hub as hub
-    from huggingface_hub import errors
-
-    what = f"{choice.name}@{choice.revision}" if choice.revision else choice.name
-    known = ", ".join(catalogue.CATALOGUE)
-    wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
-    try:
-        # The hub's own bars alone know how far it is.
-        with _quiet_hub() if report is silent else contextlib.nullcontext():
-            folder = hub.snapshot_download(
-                choice.name, revision=choice.revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]
-            )
-    except errors.GatedRepoError as err:
-        raise LmscoreError(
-            f"{what} is gated: accept its terms on its hub page, then run `hf auth login` or set HF_TOKEN"
-        ) from err
-    except errors.RevisionNotFoundError as err:
-        raise LmscoreError(f"{choice.name} has no revision {choice.revision}; see its history on the hub") from err
-    except errors.RepositoryNotFoundError as err:
-        raise LmscoreError(
-            f"no model {what}: it is in neither the catalogue ({known}) nor this folder, and the hub knows none of "
-            "that name (a private one needs HF_TOKEN)"
-        ) from err
-    except errors.HFValidationError as err:
-        raise LmscoreError(f"no model {what!r}: not in the catalogue ({known}), not a folder, not a hub id") from err
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError) as err:
-        raise LmscoreError(
-            f"{what} is not on this disk and the hub cannot be reached (offline?); the catalogue ({known}), a local "
-            "folder or a .gguf file need no hub"
-        ) from err
-    except Exception as err:  # its answers, the connection's failures, the disk's: of many kinds
-        raise LmscoreError(f"cannot fetch {what} from the hub: {_first_line(err)}") from err
-    return Located(Path(folder), Path(folder).name)
-
-
-@contextlib.contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Not a word from the hub's library, and no bars."""
-    from huggingface_hub import utils
-
-    talk: Any = utils
-    bars, verbosity = not talk.are_progress_bars_disabled(), talk.logging.get_verbosity()
-    talk.disable_progress_bars()
-    talk.logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        talk.logging.set_verbosity(verbosity)
-        if bars:
-            talk.enable_progress_bars()
 
 
 def _load_configuration(choice: Choice, folder: Path) -> Any:
@@ -346,7 +218,7 @@ def _check_weights(name: str, folder: Path) -> int:
     if not files:
         pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
         if pickled:
-            raise _pickled(name, pickled[0])
+            raise only_pickle(name, pickled[0])
         raise LmscoreError(
             f"{name} holds no safetensors; if its weights are pickle (.bin), which can run code when opened, convert "
             "them where you trust them: save_pretrained() writes safetensors"
@@ -357,7 +229,7 @@ def _check_weights(name: str, folder: Path) -> int:
             with safe_open(path, framework="pt") as tensors:
                 count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as err:
-            raise LmscoreError(f"{path} is damaged or cut short ({_first_line(err)}); fetch it again") from err
+            raise LmscoreError(f"{path} is damaged or cut short ({first_line(err)}); fetch it again") from err
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         with _translated(f"{index} cannot be read"):
@@ -418,13 +290,6 @@ def _placed(model: Any, device: torch.device) -> Any:
         return model.to(device).eval()
 
 
-def _pickled(name: str, file: str) -> LmscoreError:
-    return LmscoreError(
-        f"{name} has only pickle weights ({file}), which can run code when opened; convert them where you trust them: "
-        "AutoModelForCausalLM.from_pretrained(...).save_pretrained(...) writes safetensors"
-    )
-
-
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
     """What a library says when it cannot load something, as one line; the cause stays attached."""
@@ -440,12 +305,4 @@ def _translated(what: str) -> Iterator[None]:
             ) from err
         if out_of_memory(err):
             raise LmscoreError(f"{what}: out of memory; a smaller model or --dtype bfloat16 needs less") from err
-        raise LmscoreError(f"{what}: {_first_line(err)}") from err
-
-
-def _first_line(err: BaseException) -> str:
-    if isinstance(err, KeyError):
-        return f"it knows nothing called {err}"
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    told = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    return told.rstrip(".") or type(err).__name__
+        raise LmscoreError(f"{what}: {first_line(err)}") from err

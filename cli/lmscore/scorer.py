@@ -19,6 +19,7 @@ import torch
 from . import catalogue, engine, loading, planning, ranking, words
 from .errors import LmscoreError, RecordError
 from .found import Found, LazyTokens
+from .locating import Choice, Located
 from .records import Measure, Provenance, Ranking, Reading, Report, Score, Text, Tick, Token, Words, silent
 from .tokenization import Tokenized, Tokenizer
 from .vocabulary import StartSymbol, decide_start
@@ -66,7 +67,7 @@ class Scorer:
     """Scores texts and ranks candidates with one model; `open_scorer` makes one."""
 
     def __init__(
-        self, network: engine.Network, tokenizer: Tokenizer, start: StartSymbol, name: str, located: loading.Located
+        self, network: engine.Network, tokenizer: Tokenizer, start: StartSymbol, name: str, located: Located
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
@@ -486,7 +487,7 @@ def open_scorer(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    choice = loading.Choice(model, revision, trust_remote_code, dtype, device)
+    choice = Choice(model, revision, trust_remote_code, dtype, device)
     network, tokenizer, located = loading.load(choice, report)
     entry = catalogue.same_model(model)
     start = decide_start(tokenizer.vocabulary, bos, entry.bos_id if entry else None)

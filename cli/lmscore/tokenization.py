@@ -5,19 +5,14 @@ Knows the tokenizer and nothing of the network behind it. Offsets are byte offse
 
 import bisect
 import logging
-import operator
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, chain, islice
 from typing import Any, overload
 
-from .errors import LmscoreError, RecordError, one_line
-from .formats import SURROGATE
+from .cutting import Cut, Cutter, Stem, Uncut
+from .errors import LmscoreError, RecordError
 from .records import Reading, Text
-from .spelling import check_unicode, placed
+from .spelling import check_unicode
 from .vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -44,7 +39,7 @@ class Pieces(Sequence[Piece]):
     """A text's tokens. Each is made when it is looked at: a long text has millions."""
 
     def __init__(
-        self, cut: "_Cut", data: bytes, begin: int, vocabulary: Vocabulary, end_symbol: Piece | None = None
+        self, cut: Cut, data: bytes, begin: int, vocabulary: Vocabulary, end_symbol: Piece | None = None
     ) -> None:
         """Take the tokens that hold these spans of `data`, their offsets counted from `begin`."""
         self._vocabulary = vocabulary
@@ -91,57 +86,6 @@ class Tokenized:
         return (*self.context, *self.pieces.ids)
 
 
-class _Uncut(Exception):
-    """A string holds what no token stands for, say, and none stands for what is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A string in tokens: their ids, and the bytes from and to which each goes."""
-
-    ids: "array[int]"
-    starts: "array[int]"
-    ends: "array[int]"
-
-    def __getitem__(self, part: slice) -> "_Cut":
-        return _Cut(self.ids[part], self.starts[part], self.ends[part])
-
-    def replace_end(self, at: int, other: "_Cut", first: int, shift: int) -> None:
-        """Put another's tokens from `first` on in the place of those from `at` on; its bytes begin `shift` later."""
-        for own, its, by in (
-            (self.ids, other.ids, 0),
-            (self.starts, other.starts, shift),
-            (self.ends, other.ends, shift),
-        ):
-            del own[at:]
-            own.extend(value + by for value in its[first:])
-
-
-@dataclass(frozen=True, slots=True)
-class _Stem:
-    """What is known of a context before it is known what follows.
-
-    Attributes:
-        ids: its first tokens, taken to be the same whatever follows if the seam comes out again.
-        end: its last characters, which are cut along with each text: what follows may change their tokens.
-        seam_start: the place of the seam among the end's tokens.
-        seam: the last of `ids`, as they stand in the end.
-    """
-
-    ids: Sequence[int] = ()
-    end: str = ""
-    seam_start: int = 0
-    seam: _Cut = _Cut(array("q"), array("q"), array("q"))
-
-    @property
-    def seam_end(self) -> int:
-        return self.seam_start + len(self.seam.ids)
-
-    def agrees(self, cut: _Cut) -> bool:
-        """Whether the seam came out again where the end was cut along with a text."""
-        return cut[self.seam_start : self.seam_end] == self.seam
-
-
 class Tokenizer:
     """A fast tokenizer (the ``tokenizers`` library's), read byte for byte."""
 
@@ -150,8 +94,8 @@ class Tokenizer:
         backend.no_padding()
         if getattr(backend.model, "dropout", None):  # for training: each time other tokens
             backend.model.dropout = None
-        self._backend = backend
         self.vocabulary = Vocabulary(backend, bos, eos)
+        self._cutter = Cutter(backend, self.vocabulary)
 
     def tokenize(self, text: Text, reading: Reading) -> Tokenized:
         """Cut a text, after its context, into tokens.
@@ -178,33 +122,33 @@ class Tokenizer:
             most: how many at most.
         """
         before: str | None = None
-        stems: dict[str | None, _Stem] = {}
+        stems: dict[str | None, Stem] = {}
         for bunch in _bunches(texts, size, most):
             contexts = [text.context for text in bunch]
             again = [context for context, last in zip(contexts, [before, *contexts], strict=False) if context == last]
             stems = {context: stem for context, stem in stems.items() if context == before}
             worth = contexts if reading.boundary == "separate" else again
-            stems |= self._stems([context for context in worth if context not in stems], reading)
-            pairs = [(text, stems.get(text.context) or _Stem(end=text.context or "")) for text in bunch]
-            cuts = self._cuts((stem.end + text.text for text, stem in pairs), reading)
+            stems |= self._cutter.stems([context for context in worth if context not in stems], reading)
+            pairs = [(text, stems.get(text.context) or Stem(end=text.context or "")) for text in bunch]
+            cuts = self._cutter.cuts((stem.end + text.text for text, stem in pairs), reading.parse_special)
             for text, stem in pairs:
                 check_unicode(text.context or "", f"the context of {text.origin}")
                 check_unicode(text.text, text.origin)
                 try:
                     if reading.boundary == "separate" and text.context and text.context not in stems:
-                        self._cut(text.context, reading.parse_special)  # which fails again
+                        self._cutter.cut(text.context, reading.parse_special)  # which fails again
                     tokenized = self._joined(text, stem, next(cuts), reading)
-                except _Uncut as err:
+                except Uncut as err:
                     raise RecordError(f"{text.origin}: its tokenizer cannot cut it into tokens ({err})") from err
                 self._warn_of_symbols(text, tokenized, text.context == before, reading)
                 before = text.context
                 yield text, tokenized
 
-    def _joined(self, text: Text, stem: _Stem, cut: _Cut, reading: Reading) -> Tokenized:
-        """What is known of a context, and the tokens of its end and of a text."""
+    def _joined(self, text: Text, stem: Stem, cut: Cut, reading: Reading) -> Tokenized:
+        """A context and a text in tokens, of what is known of the one, and its end cut along with the other."""
         if not stem.agrees(cut):
-            stem = _Stem(end=text.context or "")
-            (cut,) = self._cuts([stem.end + text.text], reading)
+            stem = Stem(end=text.context or "")
+            (cut,) = self._cutter.cuts([stem.end + text.text], reading.parse_special)
         end, body = stem.end.encode(), text.text.encode()
         # A token of no bytes (the space that some put before a text, or behind a symbol) belongs to what follows it.
         text_start = min(bisect.bisect(cut.ends, len(end)), bisect.bisect_left(cut.starts, len(end)))
@@ -214,115 +158,6 @@ class Tokenizer:
             hint = "the tokenizer makes no tokens of it" if body else "it is empty, so there is nothing to score"
             raise RecordError(f"{text.origin}: {hint}; leave it out, or add --eos to score its end symbol")
         return Tokenized((*stem.ids, *cut.ids[stem.seam_end : text_start]), pieces)
-
-    def _stems(self, contexts: Sequence[str | None], reading: Reading) -> dict[str | None, _Stem]:
-        """What is known of those contexts that are worth to be cut by themselves."""
-        apart = reading.boundary == "separate"
-        valid = [context for context in dict.fromkeys(contexts) if context and not SURROGATE.search(context)]
-        worth = [context for context in valid if apart or len(context) > SHORT_CONTEXT]
-        wholes = self._wholes(worth, reading)
-        if apart:
-            return {context: _Stem(tuple(whole.ids)) for context, whole in wholes.items()}
-        ends = {context: _end(context, whole) for context, whole in wholes.items()}
-        end_cuts = self._wholes(list(ends.values()), reading)
-        return {
-            context: self._stem(context, wholes[context], end, end_cuts[end])
-            for context, end in ends.items()
-            if end in end_cuts
-        }
-
-    def _wholes(self, strings: Sequence[str], reading: Reading) -> dict[str, _Cut]:
-        """Strings in tokens, but for those that cannot be cut; what follows such a context is refused in its turn."""
-        wholes = dict[str, _Cut]()
-        try:
-            wholes.update(zip(strings, self._cuts(strings, reading), strict=True))
-        except _Uncut:
-            for string in strings:
-                with suppress(_Uncut):
-                    wholes[string] = self._cut(string, reading.parse_special)
-        return wholes
-
-    def _stem(self, context: str, whole: _Cut, end: str, end_cut: _Cut) -> _Stem:
-        """What is known of a context, from where it and its end, cut by itself, go through the same tokens."""
-        shift = len(context.encode()) - len(end.encode())
-        exact = self._is_exact(whole) and self._is_exact(end_cut)  # else, where a token stands may be a guess
-        meeting = _meeting(whole, end_cut, shift) if exact else None
-        if meeting is None:
-            return _Stem(end=context)
-        first, last = meeting[1] - AGREEING, meeting[1] + AGREEING
-        return _Stem(tuple(whole.ids[: meeting[0] + AGREEING]), end, first, end_cut[first:last])
-
-    def _cuts(self, strings: Iterable[str], reading: Reading) -> Iterator[_Cut]:
-        """Strings in tokens: short ones several at a time, on several cores; each long one when it is its turn.
-
-        Raises:
-            _Uncut: one of them cannot be cut, and it is its turn.
-        """
-        for portion in _portions(strings):
-            short = [text for text in dict.fromkeys(portion) if len(text) <= STRETCH and not SURROGATE.search(text)]
-            cuts = dict[str, _Cut]()
-            with suppress(_Uncut):
-                cuts = dict(zip(short, self._encoded(short, reading.parse_special), strict=True))
-            for string in portion:
-                yield cuts.get(string) or self._cut(string, reading.parse_special)
-
-    def _cut(self, text: str, parse_special: bool) -> _Cut:
-        """The tokens of a long string, stretch by stretch, lest the tokenizer needs a gigabyte for it.
-
-        A stretch begins before the last one's end. Where both have the same tokens for a while, far from either's end,
-        they are put together; where they nowhere do, it begins earlier, and at last at the beginning.
-        """
-        (cut,) = self._encoded([text[:STRETCH]], parse_special)
-        exact, passed = self._is_exact(cut), 0
-        for end in range(STRETCH, len(text), STRETCH):
-            passed += len(text[end - STRETCH : end].encode())
-            overlap = OVERLAP
-            while True:
-                first = end - overlap
-                if first <= 0 or not exact:  # where a token stands may be a guess
-                    return self._encoded([text], parse_special)[0]
-                shift = passed - len(text[first:end].encode())
-                (following,) = self._encoded([text[first : end + STRETCH]], parse_special)
-                exact = self._is_exact(following)
-                if exact and (place := _meeting(cut, following, shift)) is not None:
-                    cut.replace_end(place[0], following, place[1], shift)
-                    break
-                overlap *= 8
-        return cut
-
-    def _is_exact(self, cut: _Cut) -> bool:
-        """Whether tokens stand one behind the other, each (but for a first one's space) as long as what it spells."""
-        lengths = map(len, self.vocabulary.spelled(cut.ids[1:]))
-        return cut.starts[1:] == cut.ends[:-1] and [*map(operator.sub, cut.ends[1:], cut.starts[1:])] == [*lengths]
-
-    def _encoded(self, texts: Sequence[str], parse_special: bool) -> list[_Cut]:
-        self._backend.encode_special_tokens = not parse_special
-        # Offsets take as long again, and say nothing new where the tokens spell what they are cut from.
-        encode = self._backend.encode_batch_fast if self._is_literal else self._backend.encode_batch
-        try:
-            encodings = encode(texts, add_special_tokens=False)
-        except Exception as err:  # the library raises no other kind
-            raise _Uncut(one_line(err)) from err
-        return [self._placed(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
-
-    @cached_property
-    def _is_literal(self) -> bool:
-        """Whether tokens spell what they are cut from, as a rule."""
-        probe = "A few words, none rare."
-        ids = self.vocabulary.ids_of(probe)
-        return ids is not None and b"".join(self.vocabulary.spelled(ids)) == probe.encode()
-
-    def _placed(self, text: str, encoding: Any) -> _Cut:
-        """The tokens of a string, and where they stand in it."""
-        ids = array("q", encoding.ids)
-        spelled = self.vocabulary.spelled(ids)
-        if b"".join(spelled) == text.encode():
-            ends = array("q", accumulate(map(len, spelled)))
-            return _Cut(ids, (array("q", [0]) + ends)[:-1], ends)
-        if self._is_literal:  # but this time
-            encoding = self._backend.encode(text, add_special_tokens=False)
-        spans = array("q", chain.from_iterable(placed(text, spelled, encoding.offsets)))
-        return _Cut(ids, spans[::2], spans[1::2])
 
     def _warn_of_symbols(self, text: Text, tokenized: Tokenized, again: bool, reading: Reading) -> None:
         """Say what a text looks like, and its context, unless that stood before the last text, too; and what it is."""
@@ -342,21 +177,6 @@ class Tokenizer:
         spelling = self.vocabulary.spelling(id)
         return Piece(id, spelling, b"", at, at, spelling, special=True)
 
-
-STRETCH = 1 << 16
-"""Characters of a long text, or of several short ones, that are tokenized together."""
-
-OVERLAP = 1 << 10
-"""Characters that two stretches share at first."""
-
-AGREEING = 16
-"""Tokens on which two stretches must agree on either side of the place where they are put together."""
-
-STEM_END = 4 * AGREEING
-"""Tokens at the end of a context that are cut again with each text that follows."""
-
-SHORT_CONTEXT = 8 * STEM_END
-"""Characters of a context that is cut whole with each text."""
 
 AGAIN = 64
 """A context that stood before the last text, too, counts for one in so many of its characters: few are cut again."""
@@ -380,41 +200,3 @@ def _bunches(texts: Iterable[Text], size: int, most: int) -> Iterator[list[Text]
         yield bunch  # first what came before it
         raise
     yield bunch
-
-
-def _portions(strings: Iterable[str]) -> Iterator[list[str]]:
-    """Strings in runs of STRETCH characters, or some more."""
-    portion, held = list[str](), 0
-    for string in strings:
-        portion.append(string)
-        held += len(string)
-        if held >= STRETCH:
-            yield portion
-            portion, held = [], 0
-    if portion:
-        yield portion
-
-
-def _end(context: str, cut: _Cut) -> str:
-    """A context's last tokens, as text; what is left of a character that begins before them is none of it."""
-    start = next(iter(cut.starts[-STEM_END:]), 0)
-    return context.encode()[start:].decode(errors="ignore")
-
-
-def _meeting(before: _Cut, after: _Cut, shift: int) -> tuple[int, int] | None:
-    """Where the end of one stretch and the beginning of the next go through the same tokens: a place in each.
-
-    Args:
-        shift: how many bytes later the next one begins.
-    """
-    first = bisect.bisect_left(before.starts, shift)
-    own = list(zip(before.ids[first:], before.starts[first:], before.ends[first:], strict=True))
-    place = {token: at for at, token in enumerate(own)}
-    run, last = 0, -1
-    for j, (id, start, end) in enumerate(islice(zip(after.ids, after.starts, after.ends, strict=True), len(own))):
-        at = place.get((id, start + shift, end + shift), -1)
-        run = 0 if at < 0 else run + 1 if at == last + 1 else 1
-        last = at
-        if run == 2 * AGREEING and len(own) - last > AGREEING:
-            return first + last + 1 - AGREEING, j + 1 - AGREEING
-    return None

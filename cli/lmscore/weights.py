@@ -1,8 +1,10 @@
-"""The tensors of a safetensors file that `conversion` wrote: mapped, so that they cost no memory of their own, or read.
+"""The weights of a safetensors file that `conversion` wrote: how they lie there, and how they are had: mapped, so that
+they cost no memory of their own, or read.
 
-Knows one file, and no model. In it stand eight bytes that say how long the header is; the header, JSON, with each
-tensor's shape and place; and the tensors (https://huggingface.co/docs/safetensors). That library maps all of a file for
-each time that it is opened; here no more of it is mapped than is asked for, lest pages count twice.
+Knows one file, and of a model the names of its projections. In the file stand eight bytes that say how long the header
+is; the header, JSON, with each tensor's shape and place; and the tensors (https://huggingface.co/docs/safetensors).
+That library maps all of a file for each time that it is opened; here no more of it is mapped than is asked for, lest
+pages count twice.
 """
 
 import json
@@ -19,8 +21,37 @@ import torch
 from torch import Tensor
 
 from .errors import LmscoreError
+from .linear import UNIT_PART
 
 ITEM = torch.float32.itemsize
+
+
+TRANSPOSED = "_t"
+"""Ends the name of a weight that lies transposed in its file."""
+
+
+def to_store(name: str, weight: Tensor) -> tuple[str, Tensor]:
+    """How a weight [N, K] is to lie in a file that is mapped, and its name there: transposed, [K, N], in which oneDNN
+    multiplies with it as fast as if it were packed; those of a gated unit in P parts, [P, K, N / P]: see `UNIT_PART`.
+
+    Embeddings and norms, which nothing is gained for, stay as they are.
+    """
+    if not name.endswith("_proj.weight"):
+        return name, weight
+    if name.endswith((".gate_proj.weight", ".up_proj.weight")):
+        part = next(size for size in range(min(UNIT_PART, len(weight)), 0, -1) if len(weight) % size == 0)
+        weight = weight.view(-1, part, weight.shape[1])
+    return name + TRANSPOSED, weight.mT.contiguous()
+
+
+def to_use(name: str, weight: Tensor) -> tuple[str, Tensor]:
+    """A weight as it lies in such a file, looked at as `decoder` takes it: [N, K], or in parts, [P, N / P, K]."""
+    return (name.removesuffix(TRANSPOSED), weight.mT) if name.endswith(TRANSPOSED) else (name, weight)
+
+
+def in_one_piece(weight: Tensor) -> Tensor:
+    """A weight as other files have it: [N, K], row by row."""
+    return (weight.flatten(0, 1) if weight.dim() == 3 else weight).contiguous()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from . import remarks
 from .glyphs import raised, spell_line
 from .remarks import SIDES, token_seen
 from .scale import LEANS, Depth, lean, leanings
-from .spans import GONE, across
+from .spans import across
 from .table import Page, bare_table, context_line, filled, provenance, too_many
 
 
@@ -36,7 +36,7 @@ def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat
         left_out = too_many(rows, "tokens", "--json, --format csv and --view heat show them")
         parts.append(left_out or _table(comparison, page))
     if heat:
-        parts += [*([""] if table else []), _map(comparison, page), _legend(page, comparison.of_models)]
+        parts += [*([""] if table else []), _map(comparison, page), _legend(comparison, page)]
         parts += [""] if table else []
     return Group(*parts, *_footer(comparison, page))
 
@@ -107,20 +107,18 @@ def _map(comparison: Comparison, page: Page) -> Line:
     return line
 
 
-def _legend(page: Page, models: bool) -> Line:
-    """What the colours mean, or the raised figures; between two texts, or two models."""
-    where = "under the second model" if models else "than in the first text"
-    line = Line()
+def _legend(comparison: Comparison, page: Page) -> Line:
+    """What the colours mean, or the raised figures, and the signs."""
+    line, against = Line(), remarks.against(comparison)
     if _is_poor(page):
-        line.append(f"⁻³ three bits less likely {where}, ⁺³ more; {LEANS} for more than that", "dim")
+        line.append(f"⁻³ three bits less likely {against}, ⁺³ more; {LEANS} for more than that", "dim")
     else:
         line.append("bits ", "dim")
         for step in range(-LEANS, LEANS + 1):
             if step in (-LEANS, -1, 1, LEANS) or step % 2 == 0:
                 line.append(f" {step:+d} " if step else " 0 ", _style(step))
-        line.append(f" less or more likely {where}", "dim")
-    if not models:
-        line.append(f"; underlined, other words; {GONE} words that only the first has", "dim")
+        line.append(f" less or more likely {against}", "dim")
+    line.append("".join(f"; {sign}" for sign in remarks.comparison_signs(comparison)), "dim")
     return line
 
 

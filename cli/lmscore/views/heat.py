@@ -17,7 +17,7 @@ from rich.text import Text as Line
 from ..records import Ranking, Score, Token
 from . import columns, scale
 from .glyphs import raised, shorten
-from .remarks import ACROSS, token_seen
+from .remarks import ranking_signs, token_seen
 from .scale import Depth
 from .spans import BREAK, DIFFERS, STRADDLES, Span, broken, parting, spans
 from .table import Page
@@ -57,10 +57,8 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
         yield Line("«» is around each candidate's weakest token.")
     else:
         yield Line.assemble(("underlined", WEAKEST), ": each candidate's weakest token")
-    if len(shown) > 1:
-        yield Line(f"{DIFFERS} is where a candidate first differs from the one in the first line.")
-    if any(token.straddles for candidate in shown for token in candidate.score.tokens[:1]):
-        yield Line(f"{STRADDLES} stands before a token that {ACROSS}.")
+    for sign in ranking_signs([candidate.score for candidate in shown]):
+        yield Line(f"{sign}.")
     yield from _unscored(any(candidate.score.num_unscored for candidate in shown), page, context=False)
     yield from _split(span for own in read for span in own)
 

@@ -4,7 +4,7 @@ Knows neither Rich nor HTML: tables, heat maps and pages all say it in these wor
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import regex
 
@@ -12,7 +12,7 @@ from ..comparison import Comparison, Place
 from ..corpus import Corpus
 from ..records import Measure, Ranking, Score, Stretch, Token, Words
 from .glyphs import shorten, spell_bytes, spell_text
-from .spans import STRADDLES
+from .spans import DIFFERS, GONE, STRADDLES
 from .units import Unit
 
 LIKELIEST = 5
@@ -163,6 +163,14 @@ def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:
         yield from cut(score)
 
 
+def ranking_signs(scores: Sequence[Score]) -> Iterator[str]:
+    """What the signs in the maps of candidates mean, as far as they are there."""
+    if len(scores) > 1:
+        yield f"{DIFFERS} is where a candidate first differs from the one in the first line"
+    if any(token.straddles for score in scores for token in score.tokens[:1]):
+        yield f"{STRADDLES} stands before a token that {ACROSS}"
+
+
 SIDES = ("first", "second")
 """What the two that are compared are called."""
 
@@ -203,6 +211,19 @@ def comparison_notes(comparison: Comparison, unit: Unit) -> Iterator[str]:
     shortened = (score for score in comparison.scores if score.min_context is not None)
     for score in list(shortened)[:1]:
         yield from cut(score)
+
+
+def against(comparison: Comparison) -> str:
+    """What the second is held against: goes behind "more likely"."""
+    return "under the second model" if comparison.of_models else "than in the first text"
+
+
+def comparison_signs(comparison: Comparison) -> Iterator[str]:
+    """What the signs in the map of a comparison mean, as far as they are there."""
+    if not all(place.same for place in comparison.places):
+        yield "underlined, other words"
+    if any(not place.second.tokens for place in comparison.places):
+        yield f"{GONE} words that only the first has"
 
 
 def _winner(comparison: Comparison) -> str:

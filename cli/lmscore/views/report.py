@@ -25,7 +25,7 @@ from ..records import Measure, Provenance, Ranking, Score, Token, Words
 from . import columns, remarks, scale
 from .chart import chart
 from .glyphs import shorten, spell_bytes, spell_line, spell_text
-from .spans import DIFFERS, GONE, STRADDLES, Span, across, parting, running, spans
+from .spans import DIFFERS, STRADDLES, Span, across, parting, running, spans
 from .units import Unit
 
 MOST_ROWS = 1000
@@ -198,33 +198,13 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
             }
             for candidate, score, own in zip(shown, scores, read, strict=True)
         ],
-        signs=list(_ranking_signs(scores)),
+        signs=["underlined: each candidate's weakest token", *remarks.ranking_signs(scores)],
         unscored=any(score.num_unscored for score in scores),
         told=_told(
             [_span_told(span, score, unit) for score, own in zip(scores, read, strict=True) for span in own],
         ),
         drawn=chart([None if span.logprob is None else scale.surprisal(span.logprob) for span in read[0]]),
     )
-
-
-def _ranking_signs(scores: Sequence[Score]) -> Iterator[str]:
-    """What the signs in candidates' maps mean."""
-    yield "underlined: each candidate's weakest token"
-    if len(scores) > 1:
-        yield f"{DIFFERS} where it first differs from the first"
-    if any(token.straddles for score in scores for token in score.tokens[:1]):
-        yield f"{STRADDLES} the next token {remarks.ACROSS}"
-
-
-def _comparison_signs(comparison: Comparison) -> Iterator[str]:
-    """What colours and signs in the map of a comparison mean."""
-    models = comparison.of_models
-    yield f"less or more likely {'under the second model' if models else 'than in the first text'}"
-    yield f"{scale.LEANS} for more than that"
-    if not models:
-        yield "underlined: other words"
-    if any(not place.second.tokens for place in comparison.places):
-        yield f"{GONE} words that only the first has"
 
 
 def _won(ranking: Ranking) -> Iterator[str]:
@@ -245,7 +225,11 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         sides=list(remarks.side_figures(comparison, unit)),
         notes=list(remarks.comparison_notes(comparison, unit)),
         steps=[(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)],
-        signs=list(_comparison_signs(comparison)),
+        signs=[
+            f"less or more likely {remarks.against(comparison)}",
+            f"{scale.LEANS} for more than that",
+            *remarks.comparison_signs(comparison),
+        ],
         unscored=len(comparison.compared) < len(places),
         map=list(map(_compared, places)),
         direction=_direction(comparison.second.text),
