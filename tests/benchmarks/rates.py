@@ -56,7 +56,7 @@ def _kernels(x: Tensor, weights: Sequence[Tensor]) -> Iterator[tuple[str, Callab
         packed = [ops.mkldnn._reorder_linear_weight(weight, len(x)) for weight in weights]
         ops.mkldnn._linear_pointwise(x, packed[0], None, "none", [], "")
         yield "oneDNN packed", lambda weight: ops.mkldnn._linear_pointwise(x, weight, None, "none", [], ""), packed
-        mkl = [(ops.mkl._mkl_reorder_linear_weight(weight.to_mkldnn(), len(x)), weight) for weight in weights]
+        mkl = [(ops.mkl._mkl_reorder_linear_weight(weight, len(x)), weight) for weight in weights]
         ops.mkl._mkl_linear(x, *mkl[0], None, len(x))
         yield "MKL packed", lambda pair: ops.mkl._mkl_linear(x, *pair, None, len(x)), mkl
     except (AttributeError, RuntimeError):
