@@ -9,9 +9,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from tokenizers import Tokenizer
 
-from .benchmarks import comparison, dataset, matrices, picture, start, works
+from .benchmarks import comparison, dataset, matrices, picture, rates, start, works
 
 pytestmark = pytest.mark.slow  # each contestant is a process that imports torch and more
 
@@ -108,8 +109,19 @@ def test_the_products_of_a_model_are_all_its_weights(folder_of: Callable[[str], 
             norms += count * ("norm" in name)
         everything = sum(tensors.get_tensor(name).size for name in tensors.keys())  # noqa: SIM118
     weights = everything - embeddings - norms
-    rates = dict.fromkeys(model.matrices.shapes, 1.0)
-    assert model.matrices.seconds(matrices.Cost(1, 1), rates) == 2 * weights
+    each = dict.fromkeys(model.matrices.shapes, 1.0)
+    assert model.matrices.seconds(matrices.Cost(1, 1), each) == 2 * weights
+
+
+def test_the_limit_tries_every_kernel_that_this_torch_has() -> None:
+    """One that is called in a wrong way would be taken for one that is not there."""
+    backends: Any = torch.backends
+    names = ["oneDNN packed"] * backends.mkldnn.is_available() + ["MKL packed"] * backends.mkl.is_available()
+    x, weight = torch.randn(8, 4), torch.randn(6, 4)
+    found = {name: multiply(laid_out[0]) for name, multiply, laid_out in rates._kernels(x, [weight])}
+    assert found.keys() == {"linear", "mm", *names}
+    for product in found.values():
+        assert torch.allclose(product, x @ weight.T, atol=1e-5)
 
 
 def test_works_hold_what_they_say(folder_of: Callable[[str], Path]) -> None:

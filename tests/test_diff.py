@@ -556,6 +556,14 @@ def test_without_colours_raised_bits_say_the_difference() -> None:
     shown = printed(comparison_view(HEAT, Page(), table=False, heat=True), 80)
     assert shown.splitlines()[0] == "So ∅⁺³ keys⁻¹ is⁻⁷ here⁺³</s>⁻³"
     assert "⁻³ three bits less likely than in the first text" in shown
+    assert "∅ words that only the first has" in " ".join(shown.split()) and "underlined" not in shown
+
+
+def test_a_legend_explains_the_signs_that_are_there() -> None:
+    same = by_words(HEAT.first, HEAT.first)
+    for comparison, signs in ((HEAT, (True, True)), (same, (False, False))):
+        shown = " ".join(printed(comparison_view(comparison, Page(terminal=True), table=False, heat=True), 80).split())
+        assert ("underlined: other words" in shown, "∅ words that only" in shown) == signs
 
 
 def test_a_text_of_several_lines_runs_over_several_lines() -> None:

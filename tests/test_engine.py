@@ -153,7 +153,7 @@ def test_a_value_that_is_no_number_stays_with_the_text_it_belongs_to(
 @pytest.fixture
 def llama(folder_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Scorer:
     """A scorer of its own, whose network may be changed; on a CPU, whatever else there is, and by oneDNN."""
-    monkeypatch.setattr(linear, "FUSED", linear.FUSING)
+    monkeypatch.setattr(linear, "FUSED", linear.FUSIBLE)
     return open_scorer(str(folder_of("llama")), device="cpu")
 
 
@@ -215,7 +215,7 @@ def test_a_part_of_columns_meets_onednn_only_once_it_is_packed(
 ) -> None:
     """oneDNN multiplies by such weights as they stand, and takes a thousand times as long: no other test would tell."""
     monkeypatch.setattr(decoder, "UNIT_PART", 16)
-    monkeypatch.setattr(linear, "FUSED", linear.FUSING)
+    monkeypatch.setattr(linear, "FUSED", linear.FUSIBLE)
     network = open_scorer(str(folder_of("llama")), device="cpu")._network
     assert isinstance(network, Decoder)
     (gate, up, down), *others = network._layers[0]._unit
@@ -275,13 +275,19 @@ def test_a_long_path_is_looked_at_apart_where_the_operator_is_there(monkeypatch:
 @NEEDS_ONEDNN
 def test_this_torch_fuses_and_packs() -> None:
     """Were its operators to change, all would go on, and slowly: this says so."""
-    assert torch.float32 in linear.FUSING
+    assert torch.float32 in linear.FUSIBLE
     assert torch.float32 in attention.APART
 
 
 @pytest.mark.parametrize(
     ("processor", "mkl", "by_mkl"),
-    [("Intel Xeon", True, True), ("Intel Xeon", False, False), ("AMD EPYC", True, False), (None, True, False)],
+    [
+        ("Intel Xeon", True, True),
+        ("Intel Xeon", False, False),
+        ("AMD EPYC", True, False),
+        ("", True, False),
+        (None, True, False),
+    ],
 )
 def test_intels_processors_multiply_by_intels_library(
     processor: str | None, mkl: bool, by_mkl: bool, monkeypatch: pytest.MonkeyPatch
@@ -290,7 +296,9 @@ def test_intels_processors_multiply_by_intels_library(
     if processor is None:
         monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     else:
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": processor}, raising=False)
+        monkeypatch.setattr(
+            torch.cpu, "get_capabilities", lambda: {"cpu_name": processor} if processor else {}, raising=False
+        )
     assert linear._by_mkl() == ({torch.float32} if by_mkl else set())
 
 

@@ -309,6 +309,8 @@ def test_candidates_are_mapped_in_order_and_parted_from_the_first() -> None:
         "3 -22.000  a¹ b¹▸ «d»²⁹",
     ]
     assert any(line.startswith("▸ is where a candidate first differs") for line in lines)
+    twice = rank([candidates[0], candidates[0]], [0, 1], "sum")
+    assert "▸" not in "".join(printed(Group(*heat.ranking_map(twice, Page())), 80))
     shorter = rank([candidates[2], of_pieces((" a", -50.0))], [0, 1], "sum")
     assert "▸" in printed(Group(*heat.ranking_map(shorter, Page())), 80)[1]
 

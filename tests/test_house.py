@@ -65,7 +65,7 @@ IMPORTS = {
     "engine": "accelerator errors planning",
     "linear": "",
     "attention": "accelerator linear planning",
-    "weights": "errors linear",
+    "weights": "errors",
     "decoder": "accelerator attention linear planning weights",
     "pretrained": "accelerator errors linear planning",
     "loading": (

@@ -435,6 +435,7 @@ def test_blanks_of_a_context_are_seen() -> None:
 
 def test_a_token_across_the_context_is_marked() -> None:
     score = of_pieces(("a", -1.0), context="b", straddles=True)
+    assert "↔ stands before a token that also holds the end" in of_ranking(score).find(of="legend")[0].text
     for root in (of_scores(score), of_ranking(score)):
         assert root.find(of="heat")[0].text == "↔a" and "also holds the end of the context" in root.find("main")[0].text
         assert told(root)[0][0].endswith("also holds the end of the context")

@@ -96,6 +96,8 @@ def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None
     assert ("7654.821" if by == "pmi" else "12345.179") in shown, "the margin"
     assert "1000" in shown, "the tokens"
     assert "by hand, float32 on cpu" in shown
+    assert all(shown.count(head) == 1 for head in ("/token", "/byte", "weakest")), "as a column, or as one left out"
+    assert ("left out, for want of room: " in shown) == (width < 140)
 
 
 def test_a_score_s_table_says_all_there_is_to_say() -> None:
@@ -305,7 +307,8 @@ def test_accuracies_are_cut_at_no_width(width: int) -> None:
     corpus = Corpus(records=6, ranked=6, hits=dict.fromkeys(("", "anaphor_agreement", "b"), hits))
     shown = " ".join(printed(summary_view(corpus, MODEL, "sum", width), width))
     assert {figure for figure in shown.split() if figure.startswith("66")} == {"66.7%"}
-    assert ("pmi" in shown.split("group")[1]) == (width > 60)
+    heads, *gone = shown.split("group")[1].split("left out, for want of room: ")
+    assert ("pmi" in heads, bool(gone)) == (width > 60, width <= 60)
 
 
 def test_texts_are_parted_by_an_empty_line(cli: Cli) -> None:

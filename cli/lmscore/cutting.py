@@ -37,7 +37,7 @@ SHORT_CONTEXT = 8 * STEM_END
 
 
 class Uncut(Exception):
-    """A string holds what no token stands for, say, and none stands for what is unknown."""
+    """The tokenizer refused a string: it holds what no token stands for, say, and none stands for what is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Stem:
 
 
 class Cutter:
-    """A fast tokenizer (the ``tokenizers`` library's), and the bytes that its tokens spell."""
+    """Cuts strings with a fast tokenizer (the ``tokenizers`` library's), and says which bytes each token holds."""
 
     def __init__(self, backend: Any, vocabulary: Vocabulary) -> None:
         self._backend, self._vocabulary = backend, vocabulary

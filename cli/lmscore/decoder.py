@@ -25,9 +25,9 @@ from torch import Tensor
 
 from .accelerator import most_rows, sent
 from .attention import BLOCK, Attention, laid_out
-from .linear import FEWEST_ROWS, UNIT_PART, Linear
+from .linear import FEWEST_ROWS, Linear
 from .planning import Tree, Window, trees
-from .weights import Stored, mapped
+from .weights import UNIT_PART, Stored, mapped
 
 ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 EMBEDDINGS = "model.embed_tokens.weight"
@@ -42,7 +42,8 @@ up to the model's context."""
 
 WORTH_PACKING = 2048
 """Rows, of one tree or of several, from which on it pays to lay out anew what does not lie transposed: a third of a
-second for a model of 135 million weights, which the next three thousand rows give back."""
+second for a model of 135 million weights, which the next three thousand rows give back. (Where MKL multiplies,
+nothing is.)"""
 
 
 def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:

@@ -21,7 +21,7 @@ def one_line(err: Exception) -> str:
 
 
 def first_line(err: BaseException) -> str:
-    """How a foreign error that says much begins."""
+    """How a foreign error begins: its first line, and the second where the first ends in a colon."""
     if isinstance(err, KeyError):
         return f"it knows nothing called {err}"
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]

@@ -5,7 +5,7 @@ On a CPU these are oneDNN's, which torch's own compiler calls; but on an Intel p
 what they should is tried when this is imported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,14 +21,6 @@ FEWEST_ROWS = 8
 CPU libraries multiply very thin matrices with other kernels, and models amplify the difference: the hidden state of a
 start symbol grows a thousandfold on its way and cancels again (Sun et al. 2024, "Massive Activations in Large Language
 Models"). On the default model a lone short text would be 1.6e-4 nats off what it gets in a batch, at its first token.
-"""
-
-UNIT_PART = 768
-"""Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
-
-oneDNN adds up a whole row of products one after the other. Where one of them is a thousand times larger than the rest,
-as it is at a start symbol (see `FEWEST_ROWS`), all that come behind it lose digits: on the default model 1.2e-4 nats
-at a text's first token, and a third of that with sums of half the length.
 """
 
 
@@ -66,7 +58,7 @@ class Linear:
 
     def plus(self, rows: Tensor, other: Tensor) -> Tensor:
         """The sum, perhaps in the place of `other`: use only what is returned."""
-        if self.bias is not None or other.device.type == "cpu":  # see UNIT_PART: the other may be far larger
+        if self.bias is not None or other.device.type == "cpu":  # see weights.UNIT_PART: the other may be far larger
             return other.add_(self(rows))
         return other.addmm_(rows, self.weight.T)
 
@@ -145,12 +137,12 @@ def _by_mkl() -> frozenset[torch.dtype]:
     where they are MKL's. On others MKL's take up to half as long again.
     """
     backends: Any = torch.backends
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an earlier torch does not say
+    told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an earlier torch stays with oneDNN
     return frozenset({torch.float32} if backends.mkl.is_available() and "Intel" in told.get("cpu_name", "") else ())
 
 
-FUSING = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if holds(_fuses, dtype))
+FUSIBLE = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if holds(_fuses, dtype))
 """The dtypes in which oneDNN's operators are there and right."""
 
-FUSED = FUSING - _by_mkl()
-"""Those in which they are used."""
+FUSED = FUSIBLE - _by_mkl()
+"""Those in which `Linear.of` uses them."""

@@ -1,6 +1,6 @@
 """From what a user names to where it lies on this disk: a catalogue name, a hub id, a folder, a GGUF file.
 
-What is not there yet is fetched first. Knows nothing of what is in a model.
+What is not there yet is fetched first. Knows which files make a model, and not what is in them.
 """
 
 import contextlib
@@ -144,6 +144,7 @@ def _quiet_hub() -> Iterator[None]:
 
 
 def only_pickle(name: str, file: str) -> LmscoreError:
+    """What is said of a model that has no weights but pickled ones."""
     return LmscoreError(
         f"{name} has only pickle weights ({file}), which can run code when opened; convert them where you trust them: "
         "AutoModelForCausalLM.from_pretrained(...).save_pretrained(...) writes safetensors"

@@ -145,7 +145,10 @@ class Tokenizer:
                 yield text, tokenized
 
     def _joined(self, text: Text, stem: Stem, cut: Cut, reading: Reading) -> Tokenized:
-        """A context and a text in tokens, of what is known of the one, and its end cut along with the other."""
+        """A context's known first tokens, and those of its end and of a text, which were cut together.
+
+        Where the seam came out otherwise, all of it is cut anew.
+        """
         if not stem.agrees(cut):
             stem = Stem(end=text.context or "")
             (cut,) = self._cutter.cuts([stem.end + text.text], reading.parse_special)

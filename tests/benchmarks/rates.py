@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,15 @@ def _kernels(x: Tensor, weights: Sequence[Tensor]) -> Iterator[tuple[str, Callab
     if x.device.type != "cpu":
         return
     ops: Any = torch.ops
-    try:  # what torch's compiler calls: not its public interface, so a torch may lack them
+    # What torch's compiler calls: not its public interface, so a torch may lack them.
+    with suppress(AttributeError, RuntimeError):
         packed = [ops.mkldnn._reorder_linear_weight(weight, len(x)) for weight in weights]
         ops.mkldnn._linear_pointwise(x, packed[0], None, "none", [], "")
         yield "oneDNN packed", lambda weight: ops.mkldnn._linear_pointwise(x, weight, None, "none", [], ""), packed
+    with suppress(AttributeError, RuntimeError):
         mkl = [(ops.mkl._mkl_reorder_linear_weight(weight, len(x)), weight) for weight in weights]
         ops.mkl._mkl_linear(x, *mkl[0], None, len(x))
         yield "MKL packed", lambda pair: ops.mkl._mkl_linear(x, *pair, None, len(x)), mkl
-    except (AttributeError, RuntimeError):
-        return
 
 
 def _rate(

@@ -118,7 +118,8 @@ def _legend(comparison: Comparison, page: Page) -> Line:
             if step in (-LEANS, -1, 1, LEANS) or step % 2 == 0:
                 line.append(f" {step:+d} " if step else " 0 ", _style(step))
         line.append(f" less or more likely {against}", "dim")
-    line.append("".join(f"; {sign}" for sign in remarks.comparison_signs(comparison)), "dim")
+    styled = page.terminal or page.depth is not Depth.none
+    line.append("".join(f"; {sign}" for sign in remarks.comparison_signs(comparison, styled)), "dim")
     return line
 
 

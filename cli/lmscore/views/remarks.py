@@ -165,7 +165,7 @@ def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:
 
 def ranking_signs(scores: Sequence[Score]) -> Iterator[str]:
     """What the signs in the maps of candidates mean, as far as they are there."""
-    if len(scores) > 1:
+    if len({tuple(token.id for token in score.tokens) for score in scores}) > 1:
         yield f"{DIFFERS} is where a candidate first differs from the one in the first line"
     if any(token.straddles for score in scores for token in score.tokens[:1]):
         yield f"{STRADDLES} stands before a token that {ACROSS}"
@@ -218,10 +218,14 @@ def against(comparison: Comparison) -> str:
     return "under the second model" if comparison.of_models else "than in the first text"
 
 
-def comparison_signs(comparison: Comparison) -> Iterator[str]:
-    """What the signs in the map of a comparison mean, as far as they are there."""
-    if not all(place.same for place in comparison.places):
-        yield "underlined, other words"
+def comparison_signs(comparison: Comparison, lines: bool = True) -> Iterator[str]:
+    """What the signs in the map of a comparison mean, as far as they are there.
+
+    Args:
+        lines: whether lines can be drawn under words.
+    """
+    if lines and not all(place.same for place in comparison.places):
+        yield "underlined: other words"
     if any(not place.second.tokens for place in comparison.places):
         yield f"{GONE} words that only the first has"
 

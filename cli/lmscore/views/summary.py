@@ -1,9 +1,8 @@
 """What a dataset adds up to, as a Rich renderable: returned, never printed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text as Line
 
 from ..corpus import Corpus
@@ -36,16 +35,18 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
     """
     parts: list[RenderableType] = [Line(line) for line in corpus_figures(corpus)]
     if corpus.hits:
-        parts.append(_table(columns.accuracy(corpus, by), width))
+        parts += _table(columns.accuracy(corpus, by), width)
     if len(corpus.hits) > 1:
-        parts.append(_table(columns.groups(corpus, by), width))
+        parts += _table(columns.groups(corpus, by), width)
     if corpus.unlikely:
-        parts += [Line(least_likely(corpus)), _table(columns.unlikely(corpus), width)]
+        parts += [Line(least_likely(corpus)), *_table(columns.unlikely(corpus), width)]
     return Group(*parts, provenance(model))
 
 
-def _table(shown: Iterable[columns.Column], width: int) -> Table:
+def _table(shown: Iterable[columns.Column], width: int) -> Iterator[RenderableType]:
     table = bare_table(Page(width))
-    for cells in add_columns(table, fitting(shown, width)):
+    fit, told = fitting(shown, width)
+    for cells in add_columns(table, fit):
         table.add_row(*cells)
-    return table
+    yield table
+    yield from told

@@ -179,7 +179,7 @@ def ranking_view(
     ranking: Ranking, page: Page, top: int | None = None, more: Iterable[RenderableType] = ()
 ) -> RenderableType:
     """Candidates in order of place, then `more`, and below what to make of it."""
-    return ranking_frame(ranking, page, top, (_ranking_table(ranking, ranking.upto(top), page), *more))
+    return ranking_frame(ranking, page, top, (*_ranking_table(ranking, ranking.upto(top), page), *more))
 
 
 def ranking_frame(ranking: Ranking, page: Page, top: int | None, views: Iterable[RenderableType]) -> RenderableType:
@@ -189,12 +189,13 @@ def ranking_frame(ranking: Ranking, page: Page, top: int | None, views: Iterable
     return Group(*context, *views, *left_out, *_verdict(ranking, page.unit), provenance(ranking.model))
 
 
-def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Table:
+def _ranking_table(ranking: Ranking, shown: Sequence[Candidate], page: Page) -> Iterator[RenderableType]:
     table = bare_table(page)
-    fit = fitting(columns.ranking(ranking.by, page.unit, shown), page.width)
+    fit, told = fitting(columns.ranking(ranking.by, page.unit, shown), page.width)
     for candidate, cells in zip(shown, add_columns(table, fit), strict=True):
         table.add_row(*cells, style="bold" if candidate.index == ranking.winner else "")
-    return table
+    yield table
+    yield from told
 
 
 def add_columns(table: Table, shown: Sequence[Column]) -> Iterator[tuple[Line, ...]]:
@@ -211,12 +212,13 @@ ENOUGH = 16
 """Columns for a candidate, if it is longer."""
 
 
-def fitting(every: Iterable[Column], width: int) -> list[Column]:
-    """The columns without the last of those that may go, until the rest fit."""
-    kept = list(every)
-    while sum(_width(column) + 1 for column in kept) > width + 1 and any(column.may_go for column in kept):
-        kept.remove([column for column in kept if column.may_go][-1])
-    return kept
+def fitting(every: Iterable[Column], width: int) -> tuple[list[Column], list[Line]]:
+    """The columns without the last of those that may go, until the rest fit; and what names those that went."""
+    kept, gone = list(every), list[str]()
+    while sum(_width(column) + 1 for column in kept) > width + 1 and (may := [c for c in kept if c.may_go]):
+        kept.remove(may[-1])
+        gone.insert(0, may[-1].head)
+    return kept, [Line(f"left out, for want of room: {', '.join(gone)}", "dim")] if gone else []
 
 
 def _width(column: Column) -> int:
