@@ -564,6 +564,7 @@ def test_a_legend_explains_the_signs_that_are_there() -> None:
     for comparison, signs in ((HEAT, (True, True)), (same, (False, False))):
         shown = " ".join(printed(comparison_view(comparison, Page(terminal=True), table=False, heat=True), 80).split())
         assert ("underlined: other words" in shown, "∅ words that only" in shown) == signs
+        assert ("nowhere half a bit apart" in shown) == (comparison is same)
 
 
 def test_a_text_of_several_lines_runs_over_several_lines() -> None:

@@ -308,6 +308,9 @@ def test_candidates_are_mapped_in_order_and_parted_from_the_first() -> None:
         "2 -10.000  a¹▸ «c»¹³",
         "3 -22.000  a¹ b¹▸ «d»²⁹",
     ]
+    by_mean = rank(candidates, [0, 1, 2], "mean")
+    lines = printed(Group(*heat.ranking_map(by_mean, Page())), 80)
+    assert [float(line.split()[1]) for line in lines[:3]] == [-1.0, -5.0, -7.333], "what they are ranked by"
     assert any(line.startswith("▸ is where a candidate first differs") for line in lines)
     twice = rank([candidates[0], candidates[0]], [0, 1], "sum")
     assert "▸" not in "".join(printed(Group(*heat.ranking_map(twice, Page())), 80))

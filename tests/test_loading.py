@@ -296,7 +296,9 @@ def test_the_hub_is_as_quiet_as_it_is_to_be(monkeypatch: pytest.MonkeyPatch, tmp
 def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert "is not on this disk and the hub cannot be reached (offline?)" in refused("who/what")
+    said = refused("who/what")
+    assert "is not on this disk and the hub cannot be reached (offline?)" in said and "did you mean" not in said
+    assert refused("smolm2").endswith("; did you mean smollm2?")
 
 
 @pytest.mark.parametrize("name", ["no model", "-x-", "smolm2 "])

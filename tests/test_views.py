@@ -100,6 +100,12 @@ def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None
     assert ("left out, for want of room: " in shown) == (width < 140)
 
 
+def test_what_candidates_are_ranked_by_is_there_at_any_width() -> None:
+    ranking = rank([of_pieces((" short", -0.5)), of_pieces((" a", -0.5), (" b", -0.5))], [0, 1], "byte")
+    shown = "\n".join(printed(ranking_view(ranking, Page(50, terminal=True)), 50))
+    assert "/byte" in shown.split("left out")[0] and "Ranked by mean per byte; figures in nats." in shown
+
+
 def test_a_score_s_table_says_all_there_is_to_say() -> None:
     shown = "\n".join(printed(score_view(of_pieces(("The", None), (" cat", -9.0752), ("s", -0.25)), Page()), 80))
     assert [line.split() for line in shown.splitlines()[:5]] == [

@@ -4,6 +4,7 @@ What is not there yet is fetched first. Knows which files make a model, and not 
 """
 
 import contextlib
+import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ def _from_hub(choice: Choice, report: Report) -> Located:
 
     what = f"{choice.name}@{choice.revision}" if choice.revision else choice.name
     known = ", ".join(catalogue.CATALOGUE)
+    meant = "".join(
+        f"; did you mean {name}?" for name in difflib.get_close_matches(choice.name, catalogue.CATALOGUE, 1)
+    )
     wanted = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"] + ["*.py"] * choice.trust_remote_code
     try:
         # The hub's own bars alone know how far it is.
@@ -112,14 +116,14 @@ def _from_hub(choice: Choice, report: Report) -> Located:
     except errors.RepositoryNotFoundError as err:
         raise LmscoreError(
             f"no model {what}: it is in neither the catalogue ({known}) nor this folder, and the hub knows none of "
-            "that name (a private one needs HF_TOKEN)"
+            f"that name (a private one needs HF_TOKEN){meant}"
         ) from err
     except errors.HFValidationError as err:
         raise LmscoreError(f"no model {what!r}: not in the catalogue ({known}), not a folder, not a hub id") from err
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError) as err:
         raise LmscoreError(
             f"{what} is not on this disk and the hub cannot be reached (offline?); the catalogue ({known}), a local "
-            "folder or a .gguf file need no hub"
+            f"folder or a .gguf file need no hub{meant}"
         ) from err
     except Exception as err:  # its answers, the connection's failures, the disk's: of many kinds
         raise LmscoreError(f"cannot fetch {what} from the hub: {first_line(err)}") from err

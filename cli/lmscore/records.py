@@ -422,6 +422,12 @@ class Candidate:
     share: float
     tied: bool
 
+    def measured(self, by: Measure) -> float | None:
+        """Its value by a measure: nats, or nats per token or byte; None where it has none."""
+        score = self.score
+        values = {"sum": score.total_logprob, "mean": score.mean_logprob, "byte": score.byte_logprob, "pmi": self.pmi}
+        return values[by]
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:

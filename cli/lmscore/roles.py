@@ -157,7 +157,8 @@ def _candidates(row: Row, columns: Sequence[str]) -> Iterator[str]:
         try:
             held = json.loads(held)
         except (ValueError, RecursionError) as err:
-            raise RecordError(f'{row.where}: column "{columns[0]}" is no list; in CSV it is a JSON list') from err
+            hint = "in CSV it is a JSON list; or name a column for each candidate: a,b"
+            raise RecordError(f'{row.where}: column "{columns[0]}" is no list; {hint}') from err
     if not isinstance(held, list) or not held or not all(isinstance(candidate, str) for candidate in held):
         raise RecordError(f'{row.where}: column "{columns[0]}" is no list of strings')
     yield from held
@@ -184,6 +185,6 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
         return by_text
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(candidates):
         near = isinstance(value, str) and [one for one in candidates if one.strip() == value.strip()]
-        but = f"; {near[0]!r} is one: blanks count" if near else ""
+        but = f"; {near[0]!r} is one: blanks count" if near else "; they count from 0" if type(value) is int else ""
         raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one{but}')
     return value

@@ -110,7 +110,9 @@ def _map(comparison: Comparison, page: Page) -> Line:
 def _legend(comparison: Comparison, page: Page) -> Line:
     """What the colours mean, or the raised figures, and the signs."""
     line, against = Line(), remarks.against(comparison)
-    if _is_poor(page):
+    if not any(lean(place.difference or 0.0) for place in comparison.compared):
+        line.append("nowhere half a bit apart", "dim")
+    elif _is_poor(page):
         line.append(f"⁻³ three bits less likely {against}, ⁺³ more; {LEANS} for more than that", "dim")
     else:
         line.append("bits ", "dim")

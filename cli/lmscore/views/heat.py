@@ -48,7 +48,7 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
     for candidate, own in zip(shown, read, strict=True):
-        standing = columns.place(candidate), columns.figure(candidate.score.total_logprob, page.unit)
+        standing = columns.place(candidate), columns.figure(candidate.measured(ranking.by), page.unit)
         grid.add_row(*standing, _map(candidate.score, own, page, "", parting(read[0], own)))
     yield grid
     yield ""
@@ -134,7 +134,9 @@ def _exact(shade: scale.Shade) -> Color:
 def _scale(page: Page) -> Iterator[Line]:
     """What the colours or the figures mean."""
     if page.depth is Depth.none:
-        yield Line("Behind each token: its surprisal in whole bits.")
+        yield Line(
+            "Behind each token: its surprisal in whole bits; a point or comma after that is a token of the text."
+        )
         return
     firsts = [band.first for band in scale.BANDS] if page.depth is Depth.sixteen else list(range(scale.STEPS))
     line = Line("bits " if page.narrow else "surprisal in bits ")

@@ -144,8 +144,7 @@ def hidden(ranking: Ranking, top: int | None) -> Iterator[str]:
 
 def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:
     """What to know of a ranking besides."""
-    if unit is not Unit.nats:
-        yield f"Figures in {unit.value}."
+    yield f"Ranked by {MEASURES[ranking.by]}; figures in {unit.value}."
     if not ranking.tied and any(candidate.tied for candidate in ranking.candidates):
         yield "= marks candidates that are closer than the arithmetic can tell apart, in input order."
     for winner in ranking.candidates:
@@ -262,7 +261,7 @@ def _named(place: Place, unit: Unit) -> str:
 def stretch_seen(stretch: Stretch) -> str:
     """What one of two has at a place, shortened."""
     if not stretch.tokens:
-        return "nothing"
+        return "(no word)"
     return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)
 
 

@@ -192,7 +192,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
         maps=[
             {
                 "place": columns.place(candidate),
-                "total": columns.figure(score.total_logprob, unit),
+                "measured": columns.figure(candidate.measured(ranking.by), unit),
                 "direction": _direction(score.text),
                 "pieces": _map(score, own, parting(read[0], own)),
             }
@@ -209,7 +209,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
 
 def _won(ranking: Ranking) -> Iterator[str]:
     if not ranking.tied:
-        yield f"The winner of {len(ranking.candidates):,}, by {remarks.MEASURES[ranking.by]}."
+        yield f"The winner of {len(ranking.candidates):,}."
 
 
 def _comparison_section(comparison: Comparison, unit: Unit) -> str:
