@@ -267,6 +267,26 @@ def test_wrong_usage_is_one_line_and_2(cli: Cli, words: list[str]) -> None:
     assert ended.err.rstrip().endswith("--help")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("out.jsn", "end it in .json, or in .txt"),
+        ("out.cvs", "end it in .csv, or in .txt"),
+        ("out.xlsx", "this writes text; end it in .json"),
+    ],
+)
+def test_a_name_that_no_table_has_is_refused(cli: Cli, tmp_path: Path, name: str, said: str) -> None:
+    assert said in cli("score", "a", "-o", tmp_path / name).misuse
+    assert not (tmp_path / name).exists()
+    assert cli("score", "a", "-o", tmp_path / name, "--json").code == 0, "who says so gets it"
+
+
+def test_a_text_that_begins_with_a_dash_is_no_option_behind_two(cli: Cli) -> None:
+    assert "No such option: -5 (a text that begins with - goes behind --)" in cli("score", "-5 degrees").misuse
+    assert "goes behind" not in cli("score", "a", "--vew", "heat").misuse
+    assert cli("score", "--json", "--", "-5 degrees").code == 0
+
+
 @pytest.mark.parametrize("words", [["score", "a", "-m"], ["rank", "c.txt", "--by"], ["batch", "a.jsonl", "-o"]])
 def test_an_option_without_its_value_names_its_command(cli: Cli, words: list[str]) -> None:
     ended = cli(*words)

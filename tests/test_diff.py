@@ -554,9 +554,10 @@ HEAT = by_words(
 
 def test_without_colours_raised_bits_say_the_difference() -> None:
     shown = printed(comparison_view(HEAT, Page(), table=False, heat=True), 80)
-    assert shown.splitlines()[0] == "So ∅⁺³ keys⁻¹ is⁻⁷ here⁺³</s>⁻³"
+    assert shown.splitlines()[0] == "So ∅⁺³ keys⁻¹ «is»⁻⁷ here⁺³«</s>»⁻³"
     assert "⁻³ three bits less likely than in the first text" in shown
     assert "∅ words that only the first has" in " ".join(shown.split()) and "underlined" not in shown
+    assert "«» is around other words" in " ".join(shown.split())
 
 
 def test_a_legend_explains_the_signs_that_are_there() -> None:
@@ -570,7 +571,7 @@ def test_a_legend_explains_the_signs_that_are_there() -> None:
 def test_a_text_of_several_lines_runs_over_several_lines() -> None:
     ours, theirs = spelled(("a.\n", -1.0), ("c", -1.0)), spelled(("a.\n", -3.0), ("\\n", -1.0))
     shown = printed(comparison_view(by_words(ours, theirs), Page(), table=False, heat=True), 80)
-    assert shown.splitlines()[:2] == ["a.↵⁻³", "\\\\n"]
+    assert shown.splitlines()[:2] == ["a.↵⁻³", "«\\\\n»"]
 
 
 @pytest.mark.parametrize(("colors", "depth"), [("256", Depth.many), ("truecolor", Depth.full)])

@@ -537,7 +537,7 @@ def test_two_texts_side_by_side() -> None:
     assert heat.text == "So ∅ keys is here</s>"
     assert [one.attributes["class"] for one in heat.find("span")] == [
         "same",
-        "p3 other",
+        "p3",
         "m1",
         "m7 other",
         "p3",

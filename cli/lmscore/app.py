@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,6 +57,8 @@ def run() -> int:
         return 1
     except NotParsed as err:
         said = err.format_message().replace("Value error, ", "").rstrip(".")  # nothing where help is shown instead
+        if re.match("No such option: -[^-]", said):
+            said += " (a text that begins with - goes behind --)"
         return _misused(said, err.ctx and err.ctx.command_path)
     except sinks.ClosedPipe:
         return 0

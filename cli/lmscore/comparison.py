@@ -33,6 +33,11 @@ class Place:
         """Whether both hold the same text. What it costs may differ all the same: other words stand before it."""
         return self.first.text == self.second.text and bool(self.first.tokens) == bool(self.second.tokens)
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the second has other words here than the first, and not none."""
+        return not self.same and bool(self.second.tokens)
+
     @cached_property
     def difference(self) -> float | None:
         """The second's log-probability less the first's, nats; None where one of them has none."""

@@ -40,6 +40,8 @@ class Format(str, Enum):
         """
         if chosen is not None and json and chosen is not cls.json:
             raise WrongUsage(f"--json and --format {chosen.value} contradict each other")
+        from difflib import get_close_matches  # late, for the sake of --help
+
         path = output or ""
         named, packed = FileFormat.of(path), compression(path)
         if named is FileFormat.parquet or packed:
@@ -52,6 +54,10 @@ class Format(str, Enum):
             raise WrongUsage(f"-o {output}: this writes no pages and pictures; --html and --svg do, beside it")
         if suffix == ".json":
             return cls.json
+        if suffix in (".xlsx", ".xls", ".docx", ".pdf", ".png"):
+            raise WrongUsage(f"-o {output}: this writes text; end it in .json, .jsonl, .csv, .tsv or .txt")
+        if named is None and (meant := get_close_matches(suffix, (".json", ".jsonl", ".csv", ".tsv"), 1, 0.7)):
+            raise WrongUsage(f"-o {output}: that would be a table, by its name; end it in {meant[0]}, or in .txt")
         by_name = {FileFormat.jsonl: cls.json, FileFormat.csv: cls.csv, FileFormat.tsv: cls.tsv}
         return cls.table if named is None else by_name.get(named, cls.table)
 

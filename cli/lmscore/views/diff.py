@@ -79,18 +79,23 @@ def _change(difference: float | None, page: Page, missing: str) -> Line:
     """A difference on the colour of its step."""
     if difference is None:
         return Line(missing, "dim")
-    return Line(page.unit.signed(difference), _style(lean(difference)))
+    return Line(page.unit.signed(difference), _style(lean(difference), page))
 
 
-def _style(step: int) -> Style:
-    """The colour of a step; that of none is the terminal's own."""
+def _style(step: int, page: Page) -> Style:
+    """The colour of a step; that of none is the terminal's own, as are all where colours fail."""
     shade = leanings()[step + LEANS]
-    return Style(color=shade.ink.code, bgcolor=shade.code) if step else Style()
+    return Style(color=shade.ink.code, bgcolor=shade.code) if step and not _is_poor(page) else Style()
 
 
 def _is_poor(page: Page) -> bool:
     """Whether a page has too few colours to tell the shades apart."""
     return page.depth in (Depth.none, Depth.sixteen)
+
+
+def _has_lines(page: Page) -> bool:
+    """Whether words can be underlined: on a terminal even without colours."""
+    return page.terminal or page.depth is not Depth.none
 
 
 def _map(comparison: Comparison, page: Page) -> Line:
@@ -101,7 +106,8 @@ def _map(comparison: Comparison, page: Page) -> Line:
         shown = across(place)
         word = shown.lstrip(" ").removesuffix("\n")
         line.append(shown[: len(shown) - len(shown.lstrip(" "))])
-        line.append(word, _style(step) + Style(underline=not place.same))
+        marked = f"«{word}»" if place.replaced and not _has_lines(page) else word
+        line.append(marked, _style(step, page) + Style(underline=place.replaced))
         line.append(raised(f"{step:+d}") if _is_poor(page) and step else "", "bold")
         line.append("\n" if shown.endswith("\n") else "")
     return line
@@ -118,10 +124,9 @@ def _legend(comparison: Comparison, page: Page) -> Line:
         line.append("bits ", "dim")
         for step in range(-LEANS, LEANS + 1):
             if step in (-LEANS, -1, 1, LEANS) or step % 2 == 0:
-                line.append(f" {step:+d} " if step else " 0 ", _style(step))
+                line.append(f" {step:+d} " if step else " 0 ", _style(step, page))
         line.append(f" less or more likely {against}", "dim")
-    styled = page.terminal or page.depth is not Depth.none
-    line.append("".join(f"; {sign}" for sign in remarks.comparison_signs(comparison, styled)), "dim")
+    line.append("".join(f"; {sign}" for sign in remarks.comparison_signs(comparison, _has_lines(page))), "dim")
     return line
 
 

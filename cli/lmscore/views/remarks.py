@@ -223,8 +223,8 @@ def comparison_signs(comparison: Comparison, lines: bool = True) -> Iterator[str
     Args:
         lines: whether lines can be drawn under words.
     """
-    if lines and not all(place.same for place in comparison.places):
-        yield "underlined: other words"
+    if any(place.replaced for place in comparison.places):
+        yield "underlined: other words" if lines else "«» is around other words"
     if any(not place.second.tokens for place in comparison.places):
         yield f"{GONE} words that only the first has"
 

@@ -293,7 +293,7 @@ def _map(score: Score, read: Sequence[Span], differs: int | None = None) -> list
 
 def _compared(place: Place) -> _Piece:
     painted = "u" if place.difference is None else _lean(scale.lean(place.difference))
-    return _Piece("", across(place), f"{painted}{' other' * (not place.same)}")
+    return _Piece("", across(place), f"{painted}{' other' * place.replaced}")
 
 
 # What the style sheet calls the steps of the scales.
