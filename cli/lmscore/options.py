@@ -15,6 +15,24 @@ from .formats import compression
 from .records import Boundary, Measure, OnError, Reading, Rows
 from .views.units import Unit as Unit
 
+PAGES = frozenset({".html", ".htm"})
+PICTURES = frozenset({".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf"})
+OFFICE = frozenset({".xlsx", ".xls", ".docx"})
+
+
+def _check_ending(path: str, suffix: str) -> None:
+    """Refuse an ending that no table has: an office program's, or one that looks misspelt.
+
+    Raises:
+        WrongUsage: it is such a one.
+    """
+    from difflib import get_close_matches  # late: hardly anybody comes here
+
+    if suffix in OFFICE:
+        raise WrongUsage(f"-o {path}: this writes text; end it in .json, .jsonl, .csv, .tsv or .txt")
+    if meant := get_close_matches(suffix, (".json", ".jsonl", ".csv", ".tsv"), 1, 0.7):
+        raise WrongUsage(f"-o {path}: that would be a table, by its name; end it in {meant[0]}, or in .txt")
+
 
 class Format(str, Enum):
     table = "table"
@@ -40,8 +58,6 @@ class Format(str, Enum):
         """
         if chosen is not None and json and chosen is not cls.json:
             raise WrongUsage(f"--json and --format {chosen.value} contradict each other")
-        from difflib import get_close_matches  # late, for the sake of --help
-
         path = output or ""
         named, packed = FileFormat.of(path), compression(path)
         if named is FileFormat.parquet or packed:
@@ -50,14 +66,12 @@ class Format(str, Enum):
         if chosen is not None or json:
             return chosen or cls.json
         suffix = PurePath(path).suffix.lower()
-        if suffix in (".html", ".htm", ".svg"):
+        if suffix in PAGES | PICTURES:
             raise WrongUsage(f"-o {output}: this writes no pages and pictures; --html and --svg do, beside it")
         if suffix == ".json":
             return cls.json
-        if suffix in (".xlsx", ".xls", ".docx", ".pdf", ".png"):
-            raise WrongUsage(f"-o {output}: this writes text; end it in .json, .jsonl, .csv, .tsv or .txt")
-        if named is None and (meant := get_close_matches(suffix, (".json", ".jsonl", ".csv", ".tsv"), 1, 0.7)):
-            raise WrongUsage(f"-o {output}: that would be a table, by its name; end it in {meant[0]}, or in .txt")
+        if named is None and suffix:
+            _check_ending(path, suffix)
         by_name = {FileFormat.jsonl: cls.json, FileFormat.csv: cls.csv, FileFormat.tsv: cls.tsv}
         return cls.table if named is None else by_name.get(named, cls.table)
 
@@ -393,7 +407,7 @@ ExplainOpt = Annotated[
 
 def _written_as(*endings: str) -> Callable[[str | None], str | None]:
     """Sees that a file's name does not say that it is a picture or a page of another kind."""
-    others = {".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf", ".html", ".htm"}.difference(endings)
+    others = (PAGES | PICTURES).difference(endings)
 
     def check(path: str | None) -> str | None:
         if PurePath(path or "").suffix.lower() in others:

@@ -70,6 +70,7 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
             place=place,
             index=indices[standing.at],
             score=scores[standing.at],
+            value=None if math.isinf(standing.value) else standing.value,
             pmi=_pmi(scores[standing.at], without[standing.at]),
             margin=None if math.isinf(standing.value) else 0.0 if place == 1 else best - standing.value,
             share=math.exp((scores[standing.at].total_logprob or 0.0) - total),

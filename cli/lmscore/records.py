@@ -407,6 +407,7 @@ class Candidate:
         place: from 1; candidates that are tied share one.
         index: its position in the input, from 0.
         score: the candidate scored after the ranking's context.
+        value: what the ranking is by: nats, or nats a token or byte; None where it has none.
         pmi: log P(candidate | context) - log P(candidate | start symbol), nats, if asked for.
         margin: distance to the best, in the measure the ranking is by; 0 in the first place, tied or not; None where
             the candidate has no such measure.
@@ -417,16 +418,11 @@ class Candidate:
     place: int
     index: int
     score: Score
+    value: float | None
     pmi: float | None
     margin: float | None
     share: float
     tied: bool
-
-    def measured(self, by: Measure) -> float | None:
-        """Its value by a measure: nats, or nats per token or byte; None where it has none."""
-        score = self.score
-        values = {"sum": score.total_logprob, "mean": score.mean_logprob, "byte": score.byte_logprob, "pmi": self.pmi}
-        return values[by]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from .errors import LmscoreError
 
 ITEM = torch.float32.itemsize
 
-
 UNIT_PART = 768
 """Columns of a gated unit that are worked out, and summed up, together, in float32 on a CPU.
 

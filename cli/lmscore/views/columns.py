@@ -62,8 +62,8 @@ def ranking(by: Measure, unit: Unit, shown: Sequence[Candidate]) -> Iterator[Col
     yield figures("margin", [candidate.margin for candidate in shown])
     shares = [candidate.share for candidate in shown]
     yield Column("share", list(map(share, shares)), shares, full=1.0)
-    yield figures("/token", [candidate.measured("mean") for candidate in shown], may_go=by != "mean")
-    yield figures("/byte", [candidate.measured("byte") for candidate in shown], may_go=by != "byte")
+    yield figures("/token", [candidate.score.mean_logprob for candidate in shown], may_go=by != "mean")
+    yield figures("/byte", [candidate.score.byte_logprob for candidate in shown], may_go=by != "byte")
     yield _counts("tokens", [candidate.score.num_tokens for candidate in shown])
     weakest = [candidate.score.weakest for candidate in shown]
     names = ["" if token is None else shorten(token_seen(token), 24) for token in weakest]

@@ -48,7 +48,7 @@ def ranking_map(ranking: Ranking, page: Page, top: int | None = None) -> Iterato
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
     for candidate, own in zip(shown, read, strict=True):
-        standing = columns.place(candidate), columns.figure(candidate.measured(ranking.by), page.unit)
+        standing = columns.place(candidate), columns.figure(candidate.value, page.unit)
         grid.add_row(*standing, _map(candidate.score, own, page, "", parting(read[0], own)))
     yield grid
     yield ""

@@ -192,7 +192,7 @@ def _ranking_section(ranking: Ranking, unit: Unit, top: int | None) -> str:
         maps=[
             {
                 "place": columns.place(candidate),
-                "measured": columns.figure(candidate.measured(ranking.by), unit),
+                "value": columns.figure(candidate.value, unit),
                 "direction": _direction(score.text),
                 "pieces": _map(score, own, parting(read[0], own)),
             }
