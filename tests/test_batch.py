@@ -1020,6 +1020,13 @@ def test_a_context_that_is_not_read_is_said(cli: Cli, tmp_path: Path) -> None:
         assert "is not read" not in cli(*words, option, "context", "--restart").err
 
 
+def test_a_candidate_that_stands_there_twice_is_said(cli: Cli, tmp_path: Path) -> None:
+    source = jsonl(tmp_path / "in.jsonl", [{"endings": [" sat", " ran", " sat"]}])
+    ended = cli("batch", source, "-o", tmp_path / "o.jsonl", "--candidates-column", "endings")
+    first, again = f"{source}, line 1, candidate 1", f"{source}, line 1, candidate 3"
+    assert ended.err.startswith(f"warning: {again} repeats {first}: the same candidate twice is a tie\n")
+
+
 def test_a_column_that_a_later_record_lacks_is_said_once(cli: Cli, tmp_path: Path) -> None:
     records = [{"text": " sat", "context": "The cat"}, {"text": " ran", "contex": "The cat"}, {"text": " is"}]
     source = jsonl(tmp_path / "in.jsonl", records)

@@ -529,9 +529,10 @@ def test_a_table_says_all_there_is_to_say() -> None:
 
 
 def test_a_tie_names_no_winner() -> None:
-    said = printed(comparison_view(by_words(spelled(("a", -2.0)), spelled(("b", -2.0))), Page()), 80)
-    assert "difference 0.0000 nats: no winner, since it is less than float32 can tell." in said
-    assert "decided" not in said and "decides" not in said
+    for other, why in ((-2.0, "the figures are the same"), (-2.0000001, "it is less than float32 can tell")):
+        said = printed(comparison_view(by_words(spelled(("a", -2.0)), spelled(("b", other))), Page()), 80)
+        assert f"0.0000 nats: no winner, since {why}." in said
+        assert "decided" not in said and "decides" not in said
     same = printed(comparison_view(by_words(spelled(("a", -2.0)), spelled(("a", -2.0))), Page()), 80)
     assert "the texts are the same." in same
 
@@ -550,6 +551,13 @@ HEAT = by_words(
     spelled(("So", -1.0), (" old", -2.0), (" keys", -1.0), (" are", -1.0), (" here", -3.0)),
     spelled(("So", -1.0), (" keys", -1.5), (" is", -6.0), (" here", -1.0), eos=-2.0),
 )
+
+
+@pytest.mark.parametrize("width", [50, 75, 76])
+def test_a_narrow_table_says_that_it_has_no_sums(width: int) -> None:
+    shown = printed(comparison_view(HEAT, Page(width)), width)
+    assert ("left out, for want of room: so far" in shown) == (width < 76)
+    assert shown.count("so far") == 1
 
 
 def test_without_colours_raised_bits_say_the_difference() -> None:

@@ -84,7 +84,7 @@ IMPORTS = {
     "views.explain": "records views.glyphs views.remarks views.table",
     "views.glyphs": "",
     "views.heat": "records views.columns views.glyphs views.remarks views.scale views.spans views.table",
-    "views.remarks": "comparison corpus records views.glyphs views.spans views.units",
+    "views.remarks": "comparison corpus records views.glyphs views.scale views.spans views.units",
     "views.report": (
         "comparison corpus lmscore records views.chart views.columns views.glyphs views.remarks views.scale "
         "views.spans views.units"

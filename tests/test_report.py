@@ -531,6 +531,15 @@ def test_many_groups(cli: Cli, tmp_path: Path) -> None:
 # Comparisons
 
 
+def test_a_map_that_nothing_colours_has_no_scale() -> None:
+    same = report.of_comparison(by_words(test_diff.HEAT.first, test_diff.HEAT.first), Unit.bits, "")
+    other = report.of_comparison(test_diff.HEAT, Unit.bits, "")
+    for held, scaled in ((same, False), (other, True)):
+        (legend,) = page(held).find(of="legend")
+        assert ("nowhere half a bit apart" in legend.text, "likely than in" in legend.text) == (not scaled, scaled)
+        assert bool(legend.find(of="steps")) == scaled
+
+
 def test_two_texts_side_by_side() -> None:
     root = page(report.of_comparison(test_diff.HEAT, Unit.bits, "lmscore diff"))
     heat = root.find(of="heat")[0]

@@ -310,11 +310,21 @@ def test_a_terminal_too_narrow_for_the_figures_gets_them_all_the_same(
 @pytest.mark.parametrize("width", [50, 60, 80, 140])
 def test_accuracies_are_cut_at_no_width(width: int) -> None:
     hits: dict[Measure, Hits] = dict.fromkeys(("sum", "mean", "byte", "pmi"), Hits(2, 0, 3))
-    corpus = Corpus(records=6, ranked=6, hits=dict.fromkeys(("", "anaphor_agreement", "b"), hits))
+    every: dict[Measure, Hits] = dict.fromkeys(hits, Hits(4, 0, 6))
+    corpus = Corpus(records=6, ranked=6, hits={"": every} | dict.fromkeys(("anaphor_agreement", "b"), hits))
     shown = " ".join(printed(summary_view(corpus, MODEL, "sum", width), width))
     assert {figure for figure in shown.split() if figure.startswith("66")} == {"66.7%"}
     heads, *gone = shown.split("group")[1].split("left out, for want of room: ")
     assert ("pmi" in heads, bool(gone)) == (width > 60, width <= 60)
+
+
+@pytest.mark.parametrize(("groups", "said"), [(["x"], "1 record without a group"), (["x", "y"], None)])
+def test_records_in_no_group_are_told_of_below_the_groups(groups: list[str], said: str | None) -> None:
+    one, both = Hits(1, 0, 1), Hits(2, 0, 2)
+    corpus = Corpus(records=2, ranked=2, hits={"": {"sum": both}} | {group: {"sum": one} for group in groups})
+    shown = printed(summary_view(corpus, MODEL, "sum", 80), 80)
+    assert ("without a group" in shown) == (said is not None)
+    assert said is None or f"{said}: in none of these." in shown
 
 
 def test_texts_are_parted_by_an_empty_line(cli: Cli) -> None:

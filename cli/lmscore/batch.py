@@ -305,6 +305,28 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
         WrongUsage: by its name alone the output has no format, or by theirs the inputs; or names are used twice.
         LmscoreError: there are no records, a column is missing or taken, or the output has no place.
     """
+    form = _form_of(out, job)
+    if source.paths.count(STDIN) > 1:
+        raise WrongUsage(ONCE)
+    places = Places.of(out, summaries, source.paths)
+    tables.check(source.paths, source.form)
+    if source.shard is not None and any(map(is_stream, source.paths)):
+        raise WrongUsage("--shard reads its input twice, to count it first; give it a file")
+    rows = tables.rows(source.paths, source.form)
+    seen, first = _telling(rows, source, job)
+    job = replace(job, roles=job.roles.found_in(first))
+    encoder = Encoder(form, list(first.fields), job.added)
+    own = source.own()
+    rows = chain(seen, rows) if source.limit is None else islice(chain(seen, rows), own.stop)
+    return Plan(source, job, places, form, asked(first, job.roles), rows, own, encoder)
+
+
+def _form_of(out: str, job: Job) -> Format:
+    """What to write, by the output's name.
+
+    Raises:
+        WrongUsage: it does not say, or that cannot hold what is asked for.
+    """
     form = Format.of(out)
     if out == STDIN:
         raise WrongUsage("batch keeps what is done in a file, and cannot write to standard output; name one with -o")
@@ -320,13 +342,15 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             f"{out}: a list of {lists[0]} does not fit into {form.value.upper()}; write .jsonl or .parquet, "
             f"or --rows {lists[0].removesuffix('s')}"
         )
-    if source.paths.count(STDIN) > 1:
-        raise WrongUsage(ONCE)
-    places = Places.of(out, summaries, source.paths)
-    tables.check(source.paths, source.form)
-    if source.shard is not None and any(map(is_stream, source.paths)):
-        raise WrongUsage("--shard reads its input twice, to count it first; give it a file")
-    rows = tables.rows(source.paths, source.form)
+    return form
+
+
+def _telling(rows: Iterator[Row], source: Source, job: Job) -> tuple[list[Row], Row]:
+    """Records up to one that has all the columns that are named, and the one that tells which columns there are.
+
+    Raises:
+        LmscoreError: there are no records, or none of them can be read.
+    """
     seen, readable, whole = list[Row](), list[Row](), False
     for row in rows:
         seen.append(row)
@@ -337,15 +361,11 @@ def plan(source: Source, job: Job, out: str, summaries: Mapping[str, str | None]
             break
     if not seen:
         raise LmscoreError(f"{', '.join(map(name_of, source.paths))}: there are no records in it")
-    first = seen[-1] if whole else (readable or seen)[0]  # tells the columns
+    first = seen[-1] if whole else (readable or seen)[0]
     if first.fault is not None:
         mend = MEND if job.on_error == "stop" else "no record can be read"
         raise LmscoreError(f"{first.where}: {first.fault}; {mend}")
-    job = replace(job, roles=job.roles.found_in(first))
-    encoder = Encoder(form, list(first.fields), job.added)
-    own = source.own()
-    rows = chain(seen, rows) if source.limit is None else islice(chain(seen, rows), own.stop)
-    return Plan(source, job, places, form, asked(first, job.roles), rows, own, encoder)
+    return seen, first
 
 
 def carry_out(todo: Plan, scorer: Scorer, restart: bool, report: OnProgress, keep: OnProgress) -> Progress:

@@ -54,6 +54,11 @@ def of_group(group: Sequence[Text]) -> Iterator[str]:
         yield f"{group[0].origin}: the only candidate wins unopposed"
     if coded := next((text for text in group if text.text.startswith(('{"', '["', "[{"))), None):
         yield f"{coded.origin}: looks like JSON and is ranked as text; --input-format jsonl reads it as groups"
+    yield from _repeated(group)
+
+
+def _repeated(group: Sequence[Text]) -> Iterator[str]:
+    """A line if a candidate stands there twice."""
     first: dict[str, Text] = {}
     repeated = [(text, first[text.text]) for text in group if first.setdefault(text.text, text) is not text]
     if repeated:
@@ -63,7 +68,8 @@ def of_group(group: Sequence[Text]) -> Iterator[str]:
 
 
 def of_dataset(first: "Asked", form: Format | None, roles: "Roles", text: str | None) -> Iterator[str]:
-    """A line for each slip: a context that is not read, a text taken for a header, no space after the context or two.
+    """A line for each slip: a context that is not read, a text taken for a header, no space after the context or two,
+    a candidate twice.
 
     Args:
         first: the first record.
@@ -85,6 +91,7 @@ def of_dataset(first: "Asked", form: Format | None, roles: "Roles", text: str | 
             "if it is a text, score all lines with --input-format txt"
         )
     yield from filter(None, (no_space(first.texts), two_spaces(first.texts)))
+    yield from _repeated(first.texts)
 
 
 def _wants_space(context: str, candidate: str) -> bool:

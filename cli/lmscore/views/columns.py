@@ -89,14 +89,13 @@ def tokens(score: Score, unit: Unit, most: int) -> Iterator[Column]:
     """Of a text's tokens, a row for each of the first `most`: all that is told of them; nats in the unit asked for."""
     shown = score.tokens[:most]
     logprobs = [token.logprob for token in shown]
-    yield _counts("#", [token.index for token in shown])
+    yield numbers("#", [token.index for token in shown])
     marks = [f"{f' {STRADDLES}' * token.straddles}{' ← weakest' * score.is_weakest(token)}" for token in shown]
     yield Column("token", [f"{token_seen(token)}{mark}" for token, mark in zip(shown, marks, strict=True)], wraps=True)
-    yield _counts("id", [token.id for token in shown])
+    yield numbers("id", [token.id for token in shown])
     yield _nats(unit.heading, logprobs, unit)
     yield Column("prob", ["" if nats is None else probability(nats) for nats in logprobs], logprobs)
-    ranks = [token.rank for token in shown]
-    yield Column("rank", ["" if rank is None else f"{rank:,}" for rank in ranks], ranks)
+    yield _counts("rank", [token.rank for token in shown])
     yield _nats("entropy", [token.entropy for token in shown], unit, missing="")
     bits = [None if nats is None else scale.surprisal(nats) for nats in logprobs]
     yield Column("surprisal", [""] * len(shown), bits, wraps=True, full=scale.STEPS)
@@ -107,7 +106,7 @@ def tokens(score: Score, unit: Unit, most: int) -> Iterator[Column]:
 def places(comparison: Comparison, unit: Unit, most: int) -> Iterator[Column]:
     """Of a comparison, a row for each of the first `most` places: both sides, and the difference, in bars of bits."""
     shown = comparison.places[:most]
-    yield _counts("#", [place.index for place in shown])
+    yield numbers("#", [place.index for place in shown])
     for side, stretches in zip(SIDES, ([one.first for one in shown], [one.second for one in shown]), strict=True):
         several = [f" ({len(one.tokens)} tokens)" if len(one.tokens) > 1 else "" for one in stretches]
         names = [stretch_seen(one) + more if one.tokens else "" for one, more in zip(stretches, several, strict=True)]
@@ -129,7 +128,7 @@ def accuracy(corpus: Corpus, by: Measure) -> Iterator[Column]:
     yield Column("accuracy by", [MEASURES[measure] for measure in measures], wraps=True)
     yield _counts("right", [of.right for of in hits])
     yield _counts("tied", [of.tied for of in hits])
-    yield _counts("of", [of.of for of in hits])
+    yield _counts("records", [of.of for of in hits])
     yield _accuracies("share", hits)
     yield _intervals(hits)
 
@@ -140,10 +139,10 @@ def groups(corpus: Corpus, by: Measure) -> Iterator[Column]:
     names = [group for group in corpus.hits if group]
     first = [corpus.hits[group][measures[0]] for group in names]
     yield Column("group", [shorten(spell_line(group), 60) for group in names], wraps=True)
-    yield _counts("of", [of.of for of in first])
+    yield _counts("records", [of.of for of in first])
     yield _counts("tied", [of.tied for of in first])
     for measure in measures:
-        head = "total" if measure == "sum" else measure
+        head = f"by {'total' if measure == 'sum' else measure}"
         hits = [corpus.hits[group].get(measure, Hits()) for group in names]
         yield _accuracies(head, hits, may_go=measure != measures[0])
         if measure == measures[0]:
@@ -163,8 +162,13 @@ def _measures(corpus: Corpus, by: Measure) -> list[Measure]:
     return sorted(corpus.hits.get("", {}), key=lambda measure: measure != by)
 
 
-def _counts(head: str, counts: Sequence[int]) -> Column:
-    return Column(head, list(map(str, counts)), counts)
+def numbers(head: str, names: Sequence[int]) -> Column:
+    """Numbers that are names: places in an order, ids."""
+    return Column(head, list(map(str, names)), names)
+
+
+def _counts(head: str, counts: Sequence[int | None]) -> Column:
+    return Column(head, ["" if count is None else f"{count:,}" for count in counts], counts)
 
 
 def _nats(head: str, values: Sequence[float | None], unit: Unit, missing: str = "unscored") -> Column:
@@ -180,4 +184,4 @@ def _accuracies(head: str, hits: Sequence[Hits], may_go: bool = False) -> Column
 def _intervals(hits: Sequence[Hits], may_go: bool = False) -> Column:
     cells = ["" if of.interval is None else f"{of.interval[0]:.1%} to {of.interval[1]:.1%}" for of in hits]
     lowest = [None if of.interval is None else of.interval[0] for of in hits]
-    return Column("95%", cells, lowest, may_go=may_go)
+    return Column("95% interval", cells, lowest, may_go=may_go)

@@ -19,7 +19,7 @@ from .glyphs import raised, spell_line
 from .remarks import SIDES, token_seen
 from .scale import LEANS, Depth, lean, leanings
 from .spans import across
-from .table import Page, bare_table, context_line, filled, provenance, too_many
+from .table import Page, bare_table, context_line, filled, no_room, provenance, too_many
 
 
 def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat: bool = False) -> RenderableType:
@@ -34,7 +34,7 @@ def comparison_view(comparison: Comparison, page: Page, table: bool = True, heat
     if table:
         rows = max(len(comparison.first.tokens), len(comparison.second.tokens))
         left_out = too_many(rows, "tokens", "--json, --format csv and --view heat show them")
-        parts.append(left_out or _table(comparison, page))
+        parts += [left_out] if left_out else [_table(comparison, page), *no_room(["so far"] * page.narrow)]
     if heat:
         parts += [*([""] if table else []), _map(comparison, page), _legend(comparison, page)]
         parts += [""] if table else []
@@ -48,7 +48,7 @@ def _table(comparison: Comparison, page: Page) -> Table:
     for side in SIDES:
         table.add_column(side, overflow="fold", min_width=6)
         table.add_column(page.unit.heading, justify="right", no_wrap=True)
-    table.add_column("change" if page.narrow else "difference", justify="right", no_wrap=True)
+    table.add_column("difference", justify="right", no_wrap=True)
     if not page.narrow:
         table.add_column("so far", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -116,8 +116,8 @@ def _map(comparison: Comparison, page: Page) -> Line:
 def _legend(comparison: Comparison, page: Page) -> Line:
     """What the colours mean, or the raised figures, and the signs."""
     line, against = Line(), remarks.against(comparison)
-    if not any(lean(place.difference or 0.0) for place in comparison.compared):
-        line.append("nowhere half a bit apart", "dim")
+    if not remarks.moved(comparison):
+        line.append(remarks.UNMOVED, "dim")
     elif _is_poor(page):
         line.append(f"⁻³ three bits less likely {against}, ⁺³ more; {LEANS} for more than that", "dim")
     else:

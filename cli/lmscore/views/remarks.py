@@ -12,6 +12,7 @@ from ..comparison import Comparison, Place
 from ..corpus import Corpus
 from ..records import Measure, Ranking, Score, Stretch, Token, Words
 from .glyphs import shorten, spell_bytes, spell_text
+from .scale import lean
 from .spans import DIFFERS, GONE, STRADDLES
 from .units import Unit
 
@@ -217,6 +218,15 @@ def against(comparison: Comparison) -> str:
     return "under the second model" if comparison.of_models else "than in the first text"
 
 
+def moved(comparison: Comparison) -> bool:
+    """Whether any place differs by enough to be coloured; a map in which none does needs no scale."""
+    return any(lean(place.difference or 0.0) for place in comparison.compared)
+
+
+UNMOVED = "nowhere half a bit apart"
+"""Said of such a map."""
+
+
 def comparison_signs(comparison: Comparison, lines: bool = True) -> Iterator[str]:
     """What the signs in the map of a comparison mean, as far as they are there.
 
@@ -233,6 +243,8 @@ def _winner(comparison: Comparison) -> str:
     """Which is the more probable, and how much; or that the arithmetic cannot tell."""
     if not comparison.of_models and all(place.same for place in comparison.places):
         return "the texts are the same."
+    if not comparison.difference:
+        return "no winner, since the figures are the same."
     if comparison.tied:
         dtypes = dict.fromkeys(score.model.dtype for score in comparison.scores)
         return f"no winner, since it is less than {' and '.join(dtypes)} can tell."
@@ -263,6 +275,13 @@ def stretch_seen(stretch: Stretch) -> str:
     if not stretch.tokens:
         return "(no word)"
     return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)
+
+
+def ungrouped(corpus: Corpus) -> Iterator[str]:
+    """Says so where a table of groups leaves records out: those that belong to none."""
+    grouped = sum(by["sum"].of for group, by in corpus.hits.items() if group)
+    if left_out := corpus.hits[""]["sum"].of - grouped:
+        yield f"{counted(left_out, 'record')} without a group: in none of these."
 
 
 def least_likely(corpus: Corpus) -> str:

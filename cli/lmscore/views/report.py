@@ -166,7 +166,7 @@ def _score_section(score: Score, unit: Unit) -> str:
         unscored=score.num_unscored,
         tokens=_table(columns.tokens(score, unit, MOST_ROWS)),
         count=len(score.tokens),
-        words=None if words is None else _table([_numbers(words), *columns.words(words, unit, MOST_ROWS)]),
+        words=None if words is None else _words(words, unit),
         weakest_word=None if words is None else words.weakest,
         word_count=0 if words is None else len(words.items),
         word_notes=[] if words is None else list(remarks.word_notes(words)),
@@ -217,6 +217,8 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
     places = comparison.places
     models = comparison.of_models
     first, second = (_named(score.text) for score in comparison.scores)
+    moved = remarks.moved(comparison)
+    less_or_more = [f"less or more likely {remarks.against(comparison)}", f"{scale.LEANS} for more than that"]
     return _render(
         "comparison",
         name=second if models else f"{first} / {second}",
@@ -224,12 +226,8 @@ def _comparison_section(comparison: Comparison, unit: Unit) -> str:
         context=_named(comparison.first.context or "", 1000),
         sides=list(remarks.side_figures(comparison, unit)),
         notes=list(remarks.comparison_notes(comparison, unit)),
-        steps=[(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)],
-        signs=[
-            f"less or more likely {remarks.against(comparison)}",
-            f"{scale.LEANS} for more than that",
-            *remarks.comparison_signs(comparison),
-        ],
+        steps=_leanings() if moved else [],
+        signs=[*(less_or_more if moved else [remarks.UNMOVED]), *remarks.comparison_signs(comparison)],
         unscored=len(comparison.compared) < len(places),
         map=list(map(_compared, places)),
         direction=_direction(comparison.second.text),
@@ -249,6 +247,7 @@ def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
         lines=remarks.corpus_figures(corpus),
         accuracy=_table(columns.accuracy(corpus, by)) if corpus.hits else None,
         groups=_table(columns.groups(corpus, by)) if len(corpus.hits) > 1 else None,
+        ungrouped=list(remarks.ungrouped(corpus)) if len(corpus.hits) > 1 else [],
         unlikely=_table(columns.unlikely(corpus)) if corpus.unlikely else None,
         least_likely=remarks.least_likely(corpus).capitalize(),
     )
@@ -310,6 +309,11 @@ def _lean(step: int) -> str:
 def _steps() -> list[tuple[str, str]]:
     """Each step of surprisal, and what the style sheet calls it."""
     return [(f"{step}{'+' * (step == scale.STEPS - 1)}", f"s{step}") for step in range(scale.STEPS)]
+
+
+def _leanings() -> list[tuple[str, str]]:
+    """Each step of a difference, and what the style sheet calls it."""
+    return [(f"{step:+d}" if step else "0", _lean(step)) for step in range(-scale.LEANS, scale.LEANS + 1)]
 
 
 def _told(items: Sequence[Any]) -> dict[str, Any]:
@@ -407,10 +411,10 @@ def _table(shown: Iterable[columns.Column]) -> _Table:
     return _Table(heads, list(zip(*cells, strict=True)))
 
 
-def _numbers(words: Words) -> columns.Column:
-    """Words' places: once they are sorted by something else, the way back."""
-    indices = [word.index for word in words.items[:MOST_ROWS]]
-    return columns.Column("#", list(map(str, indices)), indices)
+def _words(words: Words, unit: Unit) -> _Table:
+    """Words, with their places: once they are sorted by something else, the way back."""
+    places = columns.numbers("#", [word.index for word in words.items[:MOST_ROWS]])
+    return _table([places, *columns.words(words, unit, MOST_ROWS)])
 
 
 @cache

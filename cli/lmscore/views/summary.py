@@ -8,7 +8,7 @@ from rich.text import Text as Line
 from ..corpus import Corpus
 from ..records import Measure, Provenance
 from . import columns
-from .remarks import corpus_figures, counted, least_likely, perplexity
+from .remarks import corpus_figures, counted, least_likely, perplexity, ungrouped
 from .table import Page, add_columns, bare_table, fitting, provenance
 
 
@@ -37,7 +37,7 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
     if corpus.hits:
         parts += _table(columns.accuracy(corpus, by), width)
     if len(corpus.hits) > 1:
-        parts += _table(columns.groups(corpus, by), width)
+        parts += [*_table(columns.groups(corpus, by), width), *map(Line, ungrouped(corpus))]
     if corpus.unlikely:
         parts += [Line(least_likely(corpus)), *_table(columns.unlikely(corpus), width)]
     return Group(*parts, provenance(model))

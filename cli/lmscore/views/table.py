@@ -140,7 +140,7 @@ def _token_cells(token: Token, score: Score, page: Page, entropy: bool, bar: boo
     yield str(token.id)
     yield Line("unscored" if token.logprob is None else page.unit.figure(token.logprob), style)
     yield Line("" if token.logprob is None else probability(token.logprob), style)
-    yield "" if token.rank is None else str(token.rank)
+    yield "" if token.rank is None else f"{token.rank:,}"
     if entropy:
         yield "" if token.entropy is None else f"{page.unit.of(token.entropy):.3f}"
     if bar:
@@ -218,7 +218,12 @@ def fitting(every: Iterable[Column], width: int) -> tuple[list[Column], list[Lin
     while sum(_width(column) + 1 for column in kept) > width + 1 and (may := [c for c in kept if c.may_go]):
         kept.remove(may[-1])
         gone.insert(0, may[-1].head)
-    return kept, [Line(f"left out, for want of room: {', '.join(gone)}", "dim")] if gone else []
+    return kept, no_room(gone)
+
+
+def no_room(heads: Sequence[str]) -> list[Line]:
+    """Names columns that are not there, if any."""
+    return [Line(f"left out, for want of room: {', '.join(heads)}", "dim")] if heads else []
 
 
 def _width(column: Column) -> int:
