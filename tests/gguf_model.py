@@ -3,7 +3,9 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -15,8 +17,21 @@ from . import models
 HIDDEN, HEADS, LAYERS = 32, 4, 2
 
 
-def write(path: Path, rule: str = "smollm") -> Path:
-    """A random Llama of two layers, in float32, with a byte-level vocabulary that cuts text by this rule."""
+Tensors = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
+
+
+def _as_it_is(file: gguf.GGUFWriter, tensors: Tensors) -> None:
+    """No change."""
+
+
+def write(
+    path: Path, rule: str | None = "smollm", change: Callable[[gguf.GGUFWriter, Tensors], None] = _as_it_is
+) -> Path:
+    """A random Llama of two layers, in float32, with a byte-level vocabulary that cuts text by this rule.
+
+    Args:
+        change: may add to what the file says, and to its tensors, or take some away.
+    """
     random = np.random.default_rng(20)
     tokenizer = models.byte_level(models.START, models.END)
     size = tokenizer.get_vocab_size()
@@ -31,14 +46,17 @@ def write(path: Path, rule: str = "smollm") -> Path:
     file.add_rope_freq_base(10_000.0)
     file.add_vocab_size(size)
     file.add_tokenizer_model("gpt2")
-    file.add_tokenizer_pre(rule)
+    if rule is not None:
+        file.add_tokenizer_pre(rule)
     file.add_token_list([tokenizer.id_to_token(id) or "" for id in range(size)])
     file.add_token_types([3, 3] + [1] * (size - 2))  # control, then normal
     file.add_token_merges(_merges(tokenizer.to_str()))
     file.add_bos_token_id(0)
     file.add_eos_token_id(1)
-    for name, shape in _shapes(size).items():
-        file.add_tensor(name, random.normal(0, 0.2, shape).astype(np.float32))
+    tensors = {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in _shapes(size).items()}
+    change(file, tensors)
+    for name, tensor in tensors.items():
+        file.add_tensor(name, tensor)
     file.write_header_to_file()
     file.write_kv_data_to_file()
     file.write_tensors_to_file()

@@ -471,6 +471,14 @@ def test_a_bad_record_stops_the_run_or_is_skipped_or_kept(
         json.loads(line, object_pairs_hook=once)
 
 
+def test_a_bad_record_of_a_csv_is_kept_as_it_was(cli: Cli, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text('text,n\na,1\n"Smith, ""J.""",x,y\n')
+    assert cli("batch", source, "-o", out, "-q", "--on-error", "skip").code == 1
+    (error,) = read(tmp_path / "out.jsonl.errors.jsonl")
+    assert error["record"] == '"Smith, ""J.""",x,y'
+
+
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
@@ -1080,11 +1088,13 @@ def test_a_text_that_may_be_taken_for_a_header_is_said(cli: Cli, tmp_path: Path)
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_an_output_stays_as_private_as_it_was(
-    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, mode: int
 ) -> None:
+    """And its owner may write it, as it grows."""
     out = tmp_path / f"out.{form}"
-    out.touch(mode=0o600)
+    out.touch(mode=mode)
     halfway(cli, lines, out, monkeypatch)
     beside = [*tmp_path.glob("out.*.part"), *tmp_path.glob("out.*.journal")]
     assert (len(beside), {path.stat().st_mode & 0o777 for path in beside}) == (3, {0o600})
@@ -1148,9 +1158,18 @@ def test_killed_while_a_parquet_is_gathered(
     assert not list(tmp_path.glob("out.parquet.*"))
 
 
-def test_integers_too_large_for_a_fraction(tmp_path: Path) -> None:
-    records = [{"text": "a", "x": 2**53 + 1}] * 20 + [{"text": "b", "x": 0.5}]
-    with pytest.raises(LmscoreError, match='column "x" has fractions, and integers too large'):
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("x", lambda x: x),
+        ("x.id", lambda x: {"id": x}),
+        ("x", lambda x: [x]),
+        ("x.of.id", lambda x: [{"of": {"id": [1, x]}}]),
+    ],
+)
+def test_integers_too_large_for_a_fraction(tmp_path: Path, name: str, held: Callable[[float], Any]) -> None:
+    records = [{"text": "a", "x": held(2**53 + 1)}] * 20 + [{"text": "b", "x": held(0.5)}]
+    with pytest.raises(LmscoreError, match=f'column "{name}" has fractions, and integers too large'):
         carried_out(jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.parquet")
 
 
@@ -1189,6 +1208,32 @@ def test_nothing_that_is_there_is_lost(cli: Cli, lines: Path, tmp_path: Path, wo
     named = [word.replace("{in}", str(lines)).replace("{out}", str(out)) for word in words]
     assert said.replace("{out}", str(out)) in cli("batch", *named, "-q").error
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_run_that_ends_as_it_begins_begins_again(
+    cli: Cli, lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once more: what was left of one that had not got anywhere was being cleared away."""
+    out = tmp_path / "out.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "commit", killed)
+        cli("batch", lines, "-o", out, "-q")
+    assert out.with_name("out.jsonl.part").exists() and out.with_name("out.jsonl.journal").exists()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        unlink = Path.unlink
+        patch.setattr(Path, "unlink", lambda self, **how: killed() if self.suffix == ".part" else unlink(self, **how))
+        cli("batch", lines, "-o", out, "-q")
+    assert cli("batch", lines, "-o", out, "-q").code == 0
+    assert len(read(out)) == len(lines.read_text().splitlines())
+
+
+@pytest.mark.parametrize("what", ["text", "candidate"])
+def test_what_is_empty_stays_empty_whatever_is_joined_to_it(cli: Cli, tmp_path: Path, what: str) -> None:
+    held = {"text": ""} if what == "text" else {"ends": ["a", ""]}
+    source = jsonl(tmp_path / "in.jsonl", [{"context": "The cat", **held}])
+    named = [] if what == "text" else ["--candidates-column", "ends"]
+    ended = cli("batch", source, "-o", tmp_path / "o.jsonl", "--context-column", "context", "--join", " ", *named)
+    assert "is empty, so there is nothing to score" in ended.error
 
 
 def test_a_part_that_nobody_knows_is_left_alone(cli: Cli, lines: Path, tmp_path: Path) -> None:

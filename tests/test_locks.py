@@ -1,5 +1,7 @@
 """A lock file: held by one at a time, waited for or not, and gone afterwards."""
 
+import errno
+import os
 import threading
 import time
 from pathlib import Path
@@ -50,6 +52,23 @@ def test_where_nothing_can_be_made_nobody_waits() -> None:
     refused = pytest.raises(LmscoreError, match=r"^cannot write into /proc: .*; go elsewhere$")
     with refused, locks.held(Path("/proc/.lock"), nothing, "go elsewhere"):
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks otherwise")
+def test_a_disk_that_knows_no_locks_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some that clusters share: there the lock is that the file is there."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    def busy() -> None:
+        raise AssertionError("nobody holds it")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    refused = pytest.raises(AssertionError)
+    with locks.held(path, busy, "go elsewhere"), refused, locks.held(path, busy, "go elsewhere"):
+        pass
+    assert not path.exists()
 
 
 def test_who_will_not_wait_says_so_and_takes_nothing(path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,15 @@ def test_of_a_chain_of_near_ones_those_tie_that_are_near_the_best_of_them(order:
     ranking = of_totals(*(-10.0 - step * i for i in order))
     assert (places(ranking), ranking.winner) == ([1, 1, 3, 3, 5], None)
     assert indices(ranking)[:2] == sorted([order.index(0), order.index(1)])
+
+
+def test_a_tie_across_candidates_that_are_surer_of_theirs_leaves_no_winner() -> None:
+    """In bfloat16, per token: the mean of one token is far less sure than those of twenty, and may be the greatest."""
+    model = replace(scored([-1.0]).model, dtype="bfloat16")
+    sure, surer, unsure = (replace(scored(logprobs), model=model) for logprobs in ([-2.0] * 20, [-2.2] * 20, [-2.5]))
+    assert ranked([sure, unsure], "mean").tied and not ranked([sure, surer], "mean").tied
+    ranking = ranked([sure, surer, unsure], "mean")
+    assert (ranking.winner, places(ranking), indices(ranking)) == (None, [1, 1, 3], [0, 2, 1])
 
 
 def test_a_tie_below_the_first_place_leaves_the_winner() -> None:

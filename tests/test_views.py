@@ -47,7 +47,7 @@ def test_a_score_fits_its_page_and_cuts_no_figure(width: int, unit: Unit) -> Non
     shown = "\n".join(lines)
     for nats in (-103.123456, -0.5, -745.5, -12.5):
         assert f"{unit.of(nats):.4f}" in shown
-    assert "123456" in shown
+    assert "123,456" in shown
     assert "120003" in shown
     assert f"{unit.of(11.763):.3f}" in shown
     assert f"total {unit.of(WIDEST.total_logprob or 0):.4f} {unit.value}" in shown
@@ -94,7 +94,7 @@ def test_a_ranking_fits_its_page_and_cuts_no_figure(width: int, by: Any) -> None
     assert "-12345.679" in shown
     assert "-12500.000" in shown
     assert ("7654.821" if by == "pmi" else "12345.179") in shown, "the margin"
-    assert "1000" in shown, "the tokens"
+    assert "1,000" in shown, "the tokens"
     assert "by hand, float32 on cpu" in shown
     assert all(shown.count(head) == 1 for head in ("/token", "/byte", "weakest")), "as a column, or as one left out"
     assert ("left out, for want of room: " in shown) == (width < 140)
@@ -320,9 +320,10 @@ def test_accuracies_are_cut_at_no_width(width: int) -> None:
 
 @pytest.mark.parametrize(("groups", "said"), [(["x"], "1 record without a group"), (["x", "y"], None)])
 def test_records_in_no_group_are_told_of_below_the_groups(groups: list[str], said: str | None) -> None:
-    one, both = Hits(1, 0, 1), Hits(2, 0, 2)
-    corpus = Corpus(records=2, ranked=2, hits={"": {"sum": both}} | {group: {"sum": one} for group in groups})
-    shown = printed(summary_view(corpus, MODEL, "sum", 80), 80)
+    one: dict[Measure, Hits] = {"sum": Hits(1, 0, 1)}
+    both: dict[Measure, Hits] = {"sum": Hits(2, 0, 2)}
+    corpus = Corpus(records=2, ranked=2, hits={"": both} | dict.fromkeys(groups, one))
+    shown = "\n".join(printed(summary_view(corpus, MODEL, "sum", 80), 80))
     assert ("without a group" in shown) == (said is not None)
     assert said is None or f"{said}: in none of these." in shown
 

@@ -214,7 +214,7 @@ def batch(
     inputs: opt.InputsArg,
     output: opt.RecordsOutOpt,
     input_format: opt.RecordsFormatOpt = None,
-    roles: opt.Columns,
+    columns: opt.Columns,
     added: opt.Added,
     by: opt.ByOpt = "sum",
     on_error: opt.OnErrorOpt = "stop",
@@ -246,10 +246,10 @@ def batch(
         raise WrongUsage("--html names a file: standard output has the summary")
     terminal.listen(talk.quiet, talk.verbose)
     source = batches.Source(tuple(inputs), input_format, limit, usage.shard(shard))
-    job = usage.job(roles, added, cutting, word_correction, by, opening.bos, on_error)
+    job = usage.job(columns, added, cutting, word_correction, by, opening.bos, on_error)
     todo = batches.plan(source, job, output, {"--summary": summary, "--html": html})
     form = input_format or Format.of(inputs[0])
-    for hint in hints.of_dataset(todo.first, form, todo.job.roles, roles.text_column):
+    for hint in hints.of_dataset(todo.first, form, todo.job.roles, columns.text_column):
         log.warning("%s", hint)
     with sinks.output(None) as stream:
         scorer = _open(model, opening, talk.quiet)

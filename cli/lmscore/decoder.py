@@ -52,7 +52,7 @@ def fits(config: Mapping[str, Any], names: Collection[str]) -> bool:
         (config.get("architectures") or [""])[0] in ARCHITECTURES
         and config.get("hidden_act") == "silu"
         and (config.get("rope_parameters") or {}).get("rope_type") in ROTATIONS
-        and (config.get("sliding_window") is None or config.get("use_sliding_window") is False)
+        and config.get("sliding_window") is None
         and config.get("quantization_config") is None
         and min(config["num_hidden_layers"], config["max_position_embeddings"]) > 0
         and set(names) <= _known_names(config["num_hidden_layers"])
@@ -76,9 +76,11 @@ class Decoder:
     Attributes:
         vocabulary: V.
         limit: how many ids it reads at once.
+        share: of the memory that a tree usually may take.
     """
 
     steady = math.inf
+    share = 1.0
 
     def __init__(
         self,
@@ -121,20 +123,17 @@ class Decoder:
         rows = most_rows(self._layers[0].bytes_a_row, self.device)
         return TREE_BYTES // (len(self._norm) * self.dtype.itemsize) if rows is None else rows
 
-    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Tree, Tensor]]:
+    def read(self, windows: Sequence[Window]) -> Iterator[tuple[Tree, Tensor]]:
         """Read windows as trees.
-
-        Args:
-            share: of the memory that a tree may take.
 
         Yields:
             A tree of windows, and a hidden row for each of its ids: [N, H].
         """
-        for tree in trees(windows, int(share * self._most_ids)):
+        for tree in trees(windows, int(self.share * self._most_ids)):
             yield tree, self._hidden(tree)
 
     def logits(self, hidden: Tensor) -> Iterator[Tensor]:
-        """What hidden rows [R, H] expect next, a block of the vocabulary at a time: [R, VOCABULARY_BLOCK]."""
+        """What hidden rows [R, H] expect next, a block of the vocabulary at a time: [R, part of V]."""
         count = len(hidden)
         if self.device.type == "cpu":
             hidden = F.pad(hidden, (0, 0, 0, _full(count) - count))

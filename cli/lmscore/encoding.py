@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import LmscoreError, one_line
-from .formats import Format, as_json, cell, escaped
+from .formats import Format, as_json, cell, escaped, separated
 from .tables import Row
 
 Kind = Literal["number", "count", "string", "flag", "byte"]
@@ -65,7 +65,7 @@ class Encoder:
         """
         self._form, self._header, self._added = form, header, added
         self._schema: Any = None
-        self._large: set[str] = set()
+        self._ends: dict[str, tuple[int, int]] = {}
         if taken := self._taken(header):
             raise LmscoreError(f'the input has a column "{taken}" already; choose other names with --prefix')
 
@@ -154,14 +154,7 @@ class Encoder:
         return [*theirs, *(cell(record.values.get(column.name)) for column in self._added)]
 
     def _separated(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        import csv
-
-        text = io.StringIO(newline="")
-        plain = csv.writer(text, delimiter=self._form.separator, lineterminator="\n")
-        quoting = csv.writer(text, delimiter=self._form.separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        for row in rows:  # the module quotes only the line ends that it writes, and reads others as well
-            (quoting if any("\r" in cell for cell in row if isinstance(cell, str)) else plain).writerow(row)
-        return text.getvalue().encode()
+        return "".join(f"{line}\n" for line in separated(rows, self._form.separator)).encode()
 
     def _stream(self, records: Sequence[Filled]) -> bytes:
         """An Arrow stream of its own."""
@@ -193,14 +186,18 @@ class Encoder:
         self._schema = pyarrow.unify_schemas([*known, table.schema], promote_options="permissive")
         if before is None or not self._schema.equals(before):  # what Parquet cannot hold shows here, not at the end
             pyarrow.parquet.ParquetWriter(pyarrow.BufferOutputStream(), self._schema).close()
-        for name, column in zip(table.column_names, table.columns, strict=True):
-            if pyarrow.types.is_integer(column.type):
-                ends = pyarrow.compute.min_max(column).as_py().values()
-                if any(abs(end) > MOST_EXACT for end in ends if end is not None):
-                    self._large.add(name)
-        for field in self._schema:
-            if field.name in self._large and pyarrow.types.is_floating(field.type):
-                raise pyarrow.ArrowInvalid(f'column "{field.name}" has fractions, and integers too large to be one')
+        for name, values in _leaves(table):
+            if pyarrow.types.is_integer(values.type):
+                low, high = pyarrow.compute.min_max(values).as_py().values()
+                if low is not None:
+                    before_low, before_high = self._ends.get(name, (low, high))
+                    self._ends[name] = min(low, before_low), max(high, before_high)
+        for name, none in _leaves(self._schema.empty_table()):
+            low, high = self._ends.get(name, (0, 0))
+            if pyarrow.types.is_floating(none.type) and max(-low, high) > MOST_EXACT:
+                raise pyarrow.ArrowInvalid(f'column "{name}" has fractions, and integers too large to be one')
+            if pyarrow.types.is_integer(none.type):
+                pyarrow.array([low, high], none.type)  # fails where they do not fit
 
     def _table(self, records: Sequence[Filled]) -> Any:
         import pyarrow
@@ -250,6 +247,25 @@ def _column(name: str, records: Sequence[Filled]) -> Any:
         held = f'column "{name}" is {values[first]!r:.40}'
         said = f"Parquet cannot hold this ({one_line(err)}); write .jsonl instead"
         raise LmscoreError(f"{records[first].row.where}: {held}: {said}") from err
+
+
+def _leaves(table: Any) -> Iterator[tuple[str, Any]]:
+    """All values that hold no others, by their path: of a column, or of a field of the objects in one, or in lists."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for chunk in column.chunks:
+            yield from _leaves_in(name, chunk)
+
+
+def _leaves_in(path: str, values: Any) -> Iterator[tuple[str, Any]]:
+    from pyarrow import types
+
+    if types.is_struct(values.type):
+        for at, field in enumerate(values.type):
+            yield from _leaves_in(f"{path}.{field.name}", values.field(at))
+    elif types.is_list(values.type) or types.is_large_list(values.type):
+        yield from _leaves_in(path, values.flatten())
+    else:
+        yield path, values
 
 
 def _row_groups(tables: Iterable[Any]) -> Iterator[list[Any]]:

@@ -56,8 +56,10 @@ class Network(Protocol):
 
     Attributes:
         steady: how many ids it reads with every position turned as in a shorter text.
+        share: of the usual size, how large what it reads together may be: less once memory has run out.
     """
 
+    share: float
     vocabulary: int
     steady: float
     device: torch.device
@@ -65,7 +67,7 @@ class Network(Protocol):
 
     @property
     def limit(self) -> int | None: ...
-    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Read, Tensor]]: ...
+    def read(self, windows: Sequence[Window]) -> Iterator[tuple[Read, Tensor]]: ...
     def logits(self, hidden: Tensor) -> Iterator[Tensor]: ...
     def settle(self) -> None: ...
 
@@ -127,19 +129,20 @@ def begin(network: Network, windows: Sequence[Window], wanted: Wanted, more: Mor
     distinct = list(dict.fromkeys(windows))
     begun = list[tuple[list[int], Arriving]]()
     with torch.inference_mode(), attention_of_any_shape(), memory_errors():
-        left, share = list(range(len(distinct))), 1.0
+        left = list(range(len(distinct)))
         while left:
             try:
-                for read, hidden in network.read([distinct[index] for index in left], share):
+                for read, hidden in network.read([distinct[index] for index in left]):
                     here = [left[place] for place in read.indices]
                     targets = array("q", chain.from_iterable(distinct[index].scored for index in here))
                     begun.append((here, fetched(_read_out_rows(network, hidden, read.asked, targets, wanted))))
                     more(len(targets))
                 break
             except (MemoryError, RuntimeError) as err:
-                share /= 2
+                share = network.share / 2
                 if not out_of_memory(err) or share < SMALLEST_SHARE or len(left) == 1:
                     raise
+                network.share = share
                 log.warning("out of memory: going on with batches of 1/%d of the usual size", round(1 / share))
             done = {index for here, _ in begun for index in here}
             left = [index for index in left if index not in done]

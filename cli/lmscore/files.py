@@ -103,7 +103,7 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
             log.warning(warning, where, named)
         between = join if context else ""
         yield tuple(
-            Text(between + candidate, context, f"{where}, candidate {index + 1}", index)
+            Text(candidate and between + candidate, context, f"{where}, candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         )
     if empty:

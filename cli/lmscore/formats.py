@@ -8,10 +8,11 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from .errors import LmscoreError
 
@@ -124,6 +125,18 @@ def cell(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     return as_json(value) if isinstance(value, bool | int | float | list | dict) else _plain(value)
+
+
+def separated(rows: Iterable[Sequence[Any]], separator: str) -> Iterator[str]:
+    """Rows as lines of CSV or (with a tab) TSV, without their ends."""
+    import csv
+
+    lines = list[str]()
+    # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
+    writer: Any = csv.writer(cast(Any, SimpleNamespace(write=lines.append)), delimiter=separator, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow(row)
+        yield lines.pop().removesuffix("\r\n")
 
 
 def as_json(value: Any) -> str:

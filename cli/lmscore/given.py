@@ -57,7 +57,8 @@ def _check_join(context: str | None, join: str) -> None:
 
 
 def _joined(texts: Iterable[Text], join: str) -> Iterator[Text]:
-    return (replace(text, text=join + text.text) for text in texts)
+    """Put something between texts and their context; an empty text stays empty."""
+    return (replace(text, text=text.text and join + text.text) for text in texts)
 
 
 def compared(texts: list[str], models: Sequence[str], context: str | None, join: str) -> Iterator[Text]:

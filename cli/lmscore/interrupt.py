@@ -15,9 +15,12 @@ _telling: list[str] = []
 
 
 def listen() -> None:
-    """Take over SIGINT and SIGTERM; they exit with 130 and 143."""
+    """Take over SIGINT and SIGTERM, for a shell's exit codes 130 and 143; and SIGHUP, unless it is ignored (nohup)."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signal.signal(hangup, _end)
 
 
 @contextmanager
@@ -48,4 +51,7 @@ def _end(number: int, _: object) -> None:
             undo()
     with suppress(OSError):
         os.write(2, "".join(f"{line}\n" for line in _telling).encode())
-    os._exit(128 + number)
+    if os.name == "posix":  # die of it: a shell that sees a mere exit code goes on with its loop
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(128 + number)  # also a container's first process, which no signal ends by default

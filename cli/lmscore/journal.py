@@ -105,16 +105,15 @@ def opened(
     path = journal_of(out)
     with _locked(out):
         state = None if restart else _found(path, pins, leaving)
-        if state is None or not state.records:
-            if state is None and not restart and (strange := [part for part in parts.values() if part.exists()]):
+        if state is None:
+            strange = [part for part in parts.values() if part.exists()]
+            if strange and not restart and not path.exists():
                 raise LmscoreError(f"{strange[0]} is there, and no journal says what it is; move it, or give --restart")
             state = State()
+            _write(path, pins, state)  # before the parts go: from here on it vouches for nothing in them
             with explained(out, KEPT):
-                path.unlink(missing_ok=True)  # before the parts: it would vouch for what is written into them now
-                settle(out.parent)
                 for part in parts.values():
                     part.unlink(missing_ok=True)
-            _write(path, pins, state)
         for name, length in state.lengths.items():
             if name not in parts:
                 raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again")
@@ -171,6 +170,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> State | None:
+    """How far the run is that a journal tells of; None where there is none, or nothing to go on from."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         state = State(held["records"], held["lengths"], held["kept"], held["done"])
@@ -186,7 +186,7 @@ def _found(path: Path, pins: Mapping[str, Any], leaving: Mapping[str, Any]) -> S
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise LmscoreError(f"{path} is not a journal that lmscore can read; --restart begins again") from err
     if not state.records:
-        return State()  # nothing would be lost
+        return None
     if version != VERSION:
         raise LmscoreError(f"{path} is another lmscore's; --restart begins again")
     now = json.loads(json.dumps(pins))

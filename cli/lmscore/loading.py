@@ -81,7 +81,8 @@ def _network(name: str, model: Any) -> Network:
             raise LmscoreError(f"{name}: {err}") from err
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
     state = model.state_dict()
-    if not decoder.fits(config, state) or model.model.rotary_emb.attention_scaling != 1:
+    own = type(model).__module__.startswith("transformers.")  # and not a model's own code that took a class's name
+    if not own or not decoder.fits(config, state) or model.model.rotary_emb.attention_scaling != 1:
         return pretrained
     fast = decoder.Decoder(config, state, model.model.rotary_emb.inv_freq)
     stem = [(7 * i) % min(fast.vocabulary, 97) for i in range(24)]
@@ -188,7 +189,8 @@ def _load_gguf(choice: Choice, path: Path, device: torch.device) -> tuple[Any, A
         _check_memory(choice.name, parameters * dtype.itemsize, device)
 
     with _translated(f"{path}: transformers cannot read this GGUF"):
-        model, tokenizer = read_gguf(path, dtype, check)
+        model, tokenizer, told = read_gguf(path, dtype, check)
+    _check_complete(choice.name, told)
     return _placed(model, device), tokenizer
 
 
@@ -211,10 +213,12 @@ def _read_tokenizer(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def _check_weights(name: str, folder: Path) -> int:
-    """The number of parameters in a folder's safetensors, whose headers must agree with their sizes."""
+    """The number of parameters in a folder's safetensors, whose headers must agree with their sizes: of those that its
+    index names, else of `model.safetensors`, else of all; beside them may lie the same weights in another layout.
+    """
     from safetensors import SafetensorError, safe_open
 
-    files = sorted(folder.glob("*.safetensors"))
+    files = {path.name: path for path in sorted(folder.glob("*.safetensors"))}
     if not files:
         pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
         if pickled:
@@ -223,19 +227,22 @@ def _check_weights(name: str, folder: Path) -> int:
             f"{name} holds no safetensors; if its weights are pickle (.bin), which can run code when opened, convert "
             "them where you trust them: save_pretrained() writes safetensors"
         )
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        with _translated(f"{index} cannot be read"):
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if lacking := sorted(shards - files.keys()):
+            raise LmscoreError(f"{name} lacks {lacking[0]} (of {len(shards)} shards); fetch it again")
+        files = {shard: files[shard] for shard in shards}
+    elif "model.safetensors" in files:
+        files = {"model.safetensors": files["model.safetensors"]}
     count = 0
-    for path in files:
+    for path in files.values():
         try:
             with safe_open(path, framework="pt") as tensors:
                 count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as err:
             raise LmscoreError(f"{path} is damaged or cut short ({first_line(err)}); fetch it again") from err
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        with _translated(f"{index} cannot be read"):
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        if lacking := sorted(shards - {path.name for path in files}):
-            raise LmscoreError(f"{name} lacks {lacking[0]} (of {len(shards)} shards); fetch it again")
     return count
 
 

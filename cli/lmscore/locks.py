@@ -1,6 +1,8 @@
 """A lock file that one process at a time holds, and that goes when it is let go of. Knows not what it guards."""
 
 import contextlib
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,9 +26,11 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
     lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()  # where nothing can be made, as in /proc, filelock would wait for ever
+        tempfile.TemporaryFile(dir=path.parent).close()  # where none can be, as in /proc, filelock waits for ever
         try:
-            lock.acquire(timeout=0)
+            with warnings.catch_warnings():  # a disk that knows no locks: that the file is there is one, then
+                warnings.simplefilter("ignore", UserWarning)
+                lock.acquire(timeout=0)
         except filelock.Timeout:
             busy()
             lock.acquire()

@@ -264,16 +264,16 @@ def _num_alike(planned: Sequence[Window]) -> int:
     return num_shared(min(ids, default=()), max(ids, default=()))
 
 
-def batches(planned: Sequence[Window], budget: int, share: bool) -> Iterator[Batch]:
+def batches(planned: Sequence[Window], budget: int, shares_stem: bool) -> Iterator[Batch]:
     """Group windows of like length into batches of at most `budget` padded tokens (or one window, if larger).
 
     Args:
         planned: the windows; each is in exactly one batch.
         budget: tokens a batch may hold. A stem's are counted at a fraction for each window: they are not read
             again, but each window looks back at them and keeps a copy.
-        share: whether the model can read a stem once and go on from it.
+        shares_stem: whether the model can read a stem once and go on from it.
     """
-    stem = _stem(planned) if share and len(planned) > 1 else ()
+    stem = _stem(planned) if shares_stem and len(planned) > 1 else ()
     order = sorted(range(len(planned)), key=lambda i: len(planned[i].ids), reverse=True)
     while order:
         new = len(planned[order[0]].ids) - 1 - len(stem)

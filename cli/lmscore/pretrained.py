@@ -40,7 +40,10 @@ class Pretrained:
     Attributes:
         vocabulary: V.
         limit: how many ids it reads at once; None where it has no limit.
+        share: of the usual size of a batch, how large one may be.
     """
+
+    share = 1.0
 
     def __init__(self, model: Any) -> None:
         """Check a model on a probe.
@@ -70,25 +73,22 @@ class Pretrained:
         tokens = most_rows(states * self.dtype.itemsize + 8 * whole * self.vocabulary, self.device)
         return BUDGET // (8 if whole else 1) if tokens is None else min(tokens, MOST_BUDGET)
 
-    def read(self, windows: Sequence[Window], share: float = 1.0) -> Iterator[tuple[Batch, Tensor]]:
+    def read(self, windows: Sequence[Window]) -> Iterator[tuple[Batch, Tensor]]:
         """Read windows in batches.
-
-        Args:
-            share: of the usual size of a batch.
 
         Yields:
             A batch, and a hidden row for each place in it: [B · T, H].
         """
-        for places, steady in self._alike(windows):
-            shares = steady and len(places) > 1 and self._shares_stems
+        for places, is_steady in self._rotated_alike(windows):
+            shares_stem = is_steady and len(places) > 1 and self._shares_stems
             stem, cache = tuple[int, ...](), None
-            for batch in batches([windows[place] for place in places], int(share * self._budget), shares):
+            for batch in batches([windows[place] for place in places], int(self.share * self._budget), shares_stem):
                 if batch.stem != stem:
                     stem, cache = batch.stem, self._after(batch.stem)
                 hidden = self._hidden(batch, cache).flatten(0, 1)
                 yield replace(batch, indices=tuple(places[at] for at in batch.indices)), hidden
 
-    def _alike(self, windows: Sequence[Window]) -> Iterator[tuple[list[int], bool]]:
+    def _rotated_alike(self, windows: Sequence[Window]) -> Iterator[tuple[list[int], bool]]:
         """The places of windows that may be read together, since their positions are turned alike; and whether those of
         what they begin with are, too.
         """
@@ -108,14 +108,18 @@ class Pretrained:
     def _hidden(self, batch: Batch, cache: Any) -> Tensor:
         """[B, T, H], and perhaps rows below that nobody reads."""
         skip, lengths = len(batch.stem), batch.lengths
-        height = max(len(lengths), -(-FEWEST_ROWS // max(lengths)))
-        ids = torch.zeros(height, max(lengths), dtype=torch.long)  # [B, T]
-        for row, window in enumerate(batch.windows):
-            ids[row, : lengths[row]] = torch.tensor(window.ids[skip:-1])
-        if cache is not None:
+        height, width = len(lengths), max(lengths)
+        if cache is None:
+            height = max(height, -(-FEWEST_ROWS // width))
+        else:  # which may be long, and each row keeps a copy of it
+            room = min(self.limit or math.inf, self.steady) - skip
+            width = max(width, int(min(-(-FEWEST_ROWS // height), room)))
             cache = copy.deepcopy(cache)  # reading on would lengthen it
             cache.batch_repeat_interleave(height)
-        return self._body(ids, cache, skip)
+        ids = torch.zeros(height, width, dtype=torch.long)
+        for row, window in enumerate(batch.windows):
+            ids[row, : lengths[row]] = torch.tensor(window.ids[skip:-1])
+        return self._body(ids, cache, skip)[:, : max(lengths)]
 
     def _body(self, ids: Tensor, cache: Any, skip: int = 0) -> Tensor:
         """What the model makes of ids [B, T], after so many that are in the cache.

@@ -86,17 +86,23 @@ def rank(scores: Sequence[Score], indices: Sequence[int], by: Measure, alone: Se
 
 
 def _order(scores: Sequence[Score], alone: Sequence[Score | None], measure: Measure) -> list[tuple[int, _Standing]]:
-    """Candidates by a measure, best first, with their places. Those tied with the best of a place share it, and stand
-    there in input order.
+    """Candidates by a measure, best first, with their places. All that are tied with the best of a place share it, and
+    stand there in input order: one that is less sure than others may be tied with it across them.
     """
     standings = [_measure(at, *pair, measure) for at, pair in enumerate(zip(scores, alone, strict=True))]
     best_first = sorted(standings, key=lambda standing: -standing.value)
-    best, place, placed = best_first[0], 1, list[tuple[int, _Standing]]()
-    for number, standing in enumerate(best_first, 1):
-        if not standing.tied_with(best):
-            best, place = standing, number
-        placed.append((place, standing))
-    return sorted(placed, key=lambda pair: (pair[0], pair[1].at))
+    widest = max(standing.blur for standing in standings)
+    places = dict[int, int]()
+    for number, best in enumerate(best_first):
+        if best.at in places:
+            continue
+        place = places[best.at] = len(places) + 1
+        for other in map(best_first.__getitem__, range(number + 1, len(best_first))):
+            if other.value < best.value - best.blur - widest:
+                break  # nor is any behind it
+            if other.at not in places and other.tied_with(best):
+                places[other.at] = place
+    return sorted(((places[one.at], one) for one in standings), key=lambda pair: (pair[0], pair[1].at))
 
 
 def _measure(at: int, score: Score, alone: Score | None, measure: Measure) -> _Standing:

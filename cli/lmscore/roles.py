@@ -123,10 +123,11 @@ def asked(row: Row, roles: Roles) -> Asked:
         group = None if held is None or held == "" else str(held)
         join = roles.join if context else ""
         if not roles.candidates:
-            return Asked(row, (Text(join + _string(row, roles.text or ""), context, row.where),), group=group)
+            text = _string(row, roles.text or "")
+            return Asked(row, (Text(text and join + text, context, row.where),), group=group)
         candidates = tuple(_candidates(row, roles.candidates))
         texts = tuple(
-            Text(join + candidate, context, f"{row.where}, candidate {index + 1}", index)
+            Text(candidate and join + candidate, context, f"{row.where}, candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         )
         return Asked(row, texts, _gold(row, roles, candidates), group)

@@ -6,17 +6,16 @@ imported late: Rich's tables are not for who only asks for help.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from . import options as opt
 from . import sinks, terminal
 from .catalogue import Holding
-from .formats import cell, escaped
+from .formats import cell, escaped, separated
 from .records import NOTHING_MORE, Extras, Measure, Provenance, Ranking, Reading, Score
 
 if TYPE_CHECKING:
@@ -241,18 +240,18 @@ def _write_json(stream: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
 
 def write_rows(stream: TextIO, rows: Iterable[Mapping[str, Any]], separator: str) -> None:
     """A header and a line for each row, as CSV or (with a tab) TSV: on a terminal escaped, else as texts stand."""
-    import csv
-
     told = escaped if stream.isatty() else str
-    writer: Any = None
-    # The module quotes what its own line ends are made of: with \r\n, a bare \r in a text as well as a bare \n.
-    lines: Any = SimpleNamespace(write=lambda line: stream.write(told(line.removesuffix("\r\n")) + "\n"))
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(lines, list(row), delimiter=separator, lineterminator="\r\n")
-            writer.writeheader()
-        writer.writerow({name: cell(value) for name, value in row.items()})
+    for line in separated(_headed(rows), separator):
+        stream.write(told(line) + "\n")
         stream.flush()
+
+
+def _headed(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Any]]:
+    """The columns' names, which all rows share, and the cells of each row."""
+    for number, row in enumerate(rows):
+        if not number:
+            yield list(row)
+        yield list(map(cell, row.values()))
 
 
 def _tables(

@@ -6,7 +6,7 @@ Tells a reader that has gone, a full disk and a closed stream from all other fai
 import contextlib
 import io
 import os
-import shutil
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -134,9 +134,9 @@ def place_of(path: str, read: Sequence[str] = ()) -> Path:
 
 
 def keep_mode(place: Path, follower: Path) -> None:
-    """Let those read what will stand at a place who may read what stands there."""
+    """Let those read what will stand at a place who may read what stands there; its owner may write it as well."""
     if place.exists():
-        shutil.copymode(place, follower)
+        follower.chmod(stat.S_IMODE(place.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
 
 
 def is_stdout(path: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from . import files
 from .errors import LmscoreError, WrongUsage, one_line
@@ -26,6 +26,7 @@ from .formats import (
     decoded,
     first_repeated,
     parsed,
+    separated,
     unended,
     without_signature,
 )
@@ -221,7 +222,8 @@ def _separated(separator: str, stream: BinaryIO, name: str) -> Iterator[Row]:
             if len(values) != len(header):
                 fault = f"{len(values)} fields, where the header has {len(header)}"
             if fault:
-                yield Row(where, {}, _printable(separator.join(values)), fault=fault)
+                (line,) = separated([values], separator)  # as it stood there, quotes that nothing needs apart
+                yield Row(where, {}, _printable(line), fault=fault)
             else:
                 yield Row(where, dict(zip(header, values, strict=True)))
     except csv.Error as err:
@@ -256,7 +258,7 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
             whole = stack.enter_context(tempfile.TemporaryFile())
             with _damage(name):
                 while block := stream.read(1 << 20):
-                    whole.write(block)
+                    _keep(whole, block)
             stream = whole
         try:
             file = pyarrow.parquet.ParquetFile(stream)
@@ -274,6 +276,17 @@ def _parquet(stream: BinaryIO, name: str) -> Iterator[Row]:
                     yield Row(f"{name}, record {number}", fields, batch=(batch, at), share=number / count)
         except (pyarrow.ArrowException, OSError) as err:
             raise LmscoreError(f"{name} is no whole Parquet file ({one_line(err)}); get a whole copy") from err
+
+
+def _keep(copy: IO[bytes], block: bytes) -> None:
+    import tempfile
+
+    try:
+        copy.write(block)
+        copy.flush()
+    except OSError as err:
+        place, why = tempfile.gettempdir(), err.strerror or err
+        raise LmscoreError(f"cannot keep a copy in {place}: {why}; set TMPDIR to a place with more room") from err
 
 
 def _values(column: Any, where: str) -> list[Any]:

@@ -107,11 +107,12 @@ def _ended(process: "subprocess.Popen[bytes]") -> bool:
 
 
 def interrupt(source: Path, out: Path, after: int) -> int:
-    """Press Ctrl-C once so many bytes are written, and give the exit code."""
+    """Press Ctrl-C once so many bytes are written, and give the exit code that a shell would."""
     process = _started(source, out)
     _wait(process, out, after)
     process.send_signal(signal.SIGINT)
-    return process.wait()
+    code = process.wait()
+    return 128 - code if code < 0 else code
 
 
 def _started(source: Path, out: Path) -> "subprocess.Popen[bytes]":

@@ -155,6 +155,8 @@ def ranking_notes(ranking: Ranking, unit: Unit) -> Iterator[str]:
                 f"(here in place {winner.place})."
             )
     every = len(ranking.candidates)
+    if any(candidate.score.num_unscored for candidate in ranking.candidates):
+        yield "No figure holds a candidate's first token: nothing stands before it (--bos puts a start symbol there)."
     if across := sum(any(token.straddles for token in found.score.tokens[:1]) for found in ranking.candidates):
         some = "each candidate" if across == every else f"{across} of the {every} candidates"
         yield f"The first token of {some} {ACROSS}, which is scored with it (--boundary separate parts the two)."
