@@ -4,6 +4,7 @@ import contextlib
 import csv
 import datetime
 import decimal
+import errno
 import gzip
 import io
 import json
@@ -1171,6 +1172,20 @@ def test_integers_too_large_for_a_fraction(tmp_path: Path, name: str, held: Call
     records = [{"text": "a", "x": held(2**53 + 1)}] * 20 + [{"text": "b", "x": held(0.5)}]
     with pytest.raises(LmscoreError, match=f'column "{name}" has fractions, and integers too large'):
         carried_out(jsonl(tmp_path / "in.jsonl", records), tmp_path / "out.parquet")
+
+
+def test_a_parquet_in_a_pipe_that_finds_no_room_for_its_copy(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    pq.write_table(pa.table({"text": ["a b"]}), tmp_path / "in.parquet")
+    monkeypatch.setattr("tempfile.TemporaryFile", Full)
+    words = ("batch", "-", "--input-format", "parquet", "-o", tmp_path / "out.jsonl")
+    said = cli(*words, stdin=(tmp_path / "in.parquet").read_bytes()).error
+    assert said.startswith("cannot keep a copy in ") and "No space left on device; set TMPDIR to a place" in said
 
 
 def test_parquet_files_that_differ(cli: Cli, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def heard(started: "subprocess.Popen[bytes]") -> bytes:
     return started.stderr.readline()
 
 
+@contextmanager
+def heeded(number: int) -> Iterator[None]:
+    """Let processes heed a signal that are started in the block: under nohup, or in the background, some would not."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def listening(started: "subprocess.Popen[bytes]") -> None:
     """Wait until lmscore has taken over the signals: SIGTERM among those caught, says /proc."""
     while started.poll() is None:
@@ -205,14 +216,36 @@ def test_what_must_not_stay_is_undone_however_a_block_ends() -> None:
 
 @linux
 @pytest.mark.slow
-def test_a_termination_leaves_no_half_file(llama: Path, tmp_path: Path) -> None:
-    started = process("score", "--verbose", "-o", tmp_path / "out.json", model=llama)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_leaves_no_half_file(llama: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A closed terminal neither."""
+    with heeded(number):
+        started = process("score", "--verbose", "-o", tmp_path / "out.json", model=llama)
     feed(started, b"one\n" * 600)
     assert heard(started).startswith(b"info: loaded in ")
-    started.terminate()
+    started.send_signal(number)
     assert started.communicate(timeout=60) == (b"", b"")
-    assert started.returncode == -signal.SIGTERM
+    assert started.returncode == -number
     assert not list(tmp_path.iterdir())
+
+
+@linux
+@pytest.mark.slow
+def test_ctrl_c_ends_a_loop_of_the_shell_s(llama: Path, tmp_path: Path) -> None:
+    """A shell goes on with the next round if a program that was interrupted ends in a mere exit code."""
+    loop = (
+        f"for part in 1 2; do '{sys.executable}' -m lmscore score -v -m '{llama}' -f '{tmp_path}/lines'; done; echo on"
+    )
+    (tmp_path / "lines").write_text("The quick brown fox.\n" * 20_000)
+    with heeded(signal.SIGINT):
+        started = subprocess.Popen(
+            ["bash", "-c", loop], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+    assert heard(started).startswith(b"info: loaded in ")
+    os.killpg(started.pid, signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == -signal.SIGINT
+    assert not out.endswith(b"on\n") and b"loaded" not in err
 
 
 @linux

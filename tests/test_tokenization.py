@@ -23,6 +23,12 @@ from lmscore.words import stretches
 from . import models
 
 
+def tokenized_alone(tokenizer: Tokenizer, text: Text, reading: Reading) -> Tokenized:
+    """One text as it is cut by itself."""
+    ((_, found),) = tokenizer.tokenize([text], reading, 1, 1)
+    return found
+
+
 class NoUnknown:
     """A tokenizer of three words, and none for what is unknown."""
 
@@ -38,7 +44,7 @@ def test_without_a_token_for_the_unknown_what_is_unknown_is_refused_in_its_turn(
     for boundary in ("joint", "separate"):
         cut.clear()
         with pytest.raises(RecordError, match=r"^three: its tokenizer cannot cut it into tokens \(.*UNK"):
-            cut.extend(found for _, found in tokenizer.tokenize_all(texts, Reading(boundary=boundary), 9999, 9999))
+            cut.extend(found for _, found in tokenizer.tokenize(texts, Reading(boundary=boundary), 9999, 9999))
         assert [found.pieces.ids for found in cut] == [(0, 1), (1,)]
     with pytest.raises(LmscoreError, match="start symbol 'zz' is not a token"):
         tokenizer.vocabulary.named("zz")
@@ -49,16 +55,16 @@ def test_a_symbol_that_a_vocabulary_cannot_tell_from_a_word_is_said_to_be_one(
 ) -> None:
     tokenizer = NoUnknown().tokenizer
     tokenizer._cutter._backend.add_special_tokens([AddedToken("<s>", special=True)])
-    assert list(tokenizer.tokenize(Text("a <s>", origin="it"), Reading()).ids) == [0, 2]
+    assert list(tokenized_alone(tokenizer, Text("a <s>", origin="it"), Reading()).ids) == [0, 2]
     assert caplog.messages == ["it contains <s>, which is read as the symbol: this tokenizer cannot tell them apart"]
 
 
 def test_tokens_are_the_same_each_time() -> None:
     backend = models.byte_level(models.START, models.END)
-    expected = Tokenizer(backend, 0, 1).tokenize(Text(models.corpus()[0]), Reading()).ids
+    expected = tokenized_alone(Tokenizer(backend, 0, 1), Text(models.corpus()[0]), Reading()).ids
     backend.model.dropout = 0.5
     tokenizer = Tokenizer(backend, 0, 1)
-    assert tokenizer.tokenize(Text(models.corpus()[0]), Reading()).ids == expected
+    assert tokenized_alone(tokenizer, Text(models.corpus()[0]), Reading()).ids == expected
 
 
 SPECIAL = ("<unk>", "<s>", "</s>")
@@ -124,7 +130,7 @@ def spans(tokenized: Tokenized) -> list[tuple[int, int]]:
 @example(text="▁")
 @example(text="▁e\u0301")
 def test_the_bytes_of_the_tokens_join_to_the_text(name: str, text: str) -> None:
-    pieces = REVERSIBLE[name].tokenize(Text(text), Reading()).pieces
+    pieces = tokenized_alone(REVERSIBLE[name], Text(text), Reading()).pieces
     assert b"".join(piece.bytes for piece in pieces) == text.encode()
     at = 0
     for piece in pieces:
@@ -140,8 +146,8 @@ def test_the_tokens_after_a_context_hold_all_of_the_text_and_no_whole_token_of_t
     name: str, context: str, text: str
 ) -> None:
     tokenizer, data = REVERSIBLE[name], (context + text).encode()
-    whole = tokenizer.tokenize(Text(context + text), Reading())
-    joint = tokenizer.tokenize(Text(text, context), Reading())
+    whole = tokenized_alone(tokenizer, Text(context + text), Reading())
+    joint = tokenized_alone(tokenizer, Text(text, context), Reading())
     assert [*joint.context, *ids(joint)] == ids(whole)
     shift = len(context.encode())
     assert spans(joint) == [(start - shift, end - shift) for start, end in spans(whole)[len(joint.context) :]]
@@ -163,8 +169,8 @@ def makes_tokens(tokenizer: Tokenizer, text: str) -> bool:
 @given(context=STRINGS, text=STRINGS)
 def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, text: str) -> None:
     assume(makes_tokens(EVERY[name], text))
-    alone = EVERY[name].tokenize(Text(text), Reading())
-    apart = EVERY[name].tokenize(Text(text, context), Reading(boundary="separate"))
+    alone = tokenized_alone(EVERY[name], Text(text), Reading())
+    apart = tokenized_alone(EVERY[name], Text(text, context), Reading(boundary="separate"))
     assert list(apart.pieces) == list(alone.pieces)
     assert not any(piece.straddles for piece in apart.pieces)
 
@@ -174,7 +180,7 @@ def test_apart_the_text_has_the_tokens_it_has_alone(name: str, context: str, tex
 @given(text=STRINGS)
 def test_a_normalizing_tokenizer_keeps_offsets_in_order_without_holes(name: str, text: str) -> None:
     assume(makes_tokens(NORMALIZING[name], text))
-    pieces = NORMALIZING[name].tokenize(Text(text), Reading()).pieces
+    pieces = tokenized_alone(NORMALIZING[name], Text(text), Reading()).pieces
     data, at = text.encode(), 0
     for piece in pieces:
         assert 0 <= piece.start <= at <= piece.end <= len(data)
@@ -186,8 +192,8 @@ def test_a_space_that_is_put_behind_a_symbol_belongs_to_the_text_after_it() -> N
     backend = models.byte_fallback(*SPECIAL, prefix="always")
     backend.add_tokens([AddedToken("<tool>", normalized=False)])
     tokenizer = Tokenizer(backend, 1, 2)
-    alone = tokenizer.tokenize(Text("Call<tool>"), Reading())
-    after = tokenizer.tokenize(Text("日本", "Call<tool>"), Reading())
+    alone = tokenized_alone(tokenizer, Text("Call<tool>"), Reading())
+    after = tokenized_alone(tokenizer, Text("日本", "Call<tool>"), Reading())
     assert list(after.context) == ids(alone)
     first, *others = after.pieces
     assert (first.spelling, first.start, first.end, first.straddles) == (" ", 0, 0, False)
@@ -197,7 +203,7 @@ def test_a_space_that_is_put_behind_a_symbol_belongs_to_the_text_after_it() -> N
 def test_what_a_normalizer_changes_costs_no_other_token_its_bytes() -> None:
     tokenizer = NORMALIZING["NFC, spaces trimmed from offsets"]
     for text in ("cafe\u0301 😀 the cat", "😀 cafe\u0301 the cat"):
-        pieces = tokenizer.tokenize(Text(text), Reading()).pieces
+        pieces = tokenized_alone(tokenizer, Text(text), Reading()).pieces
         begin = text.encode().index("e\u0301".encode())
         changed = [piece for piece in pieces if begin <= piece.start < begin + 3]
         others = b"".join(piece.bytes for piece in pieces if piece not in changed)
@@ -207,12 +213,12 @@ def test_what_a_normalizer_changes_costs_no_other_token_its_bytes() -> None:
 
 def test_a_token_takes_no_byte_of_a_character_it_is_not_of() -> None:
     # Decomposed, the first is six tokens, and the fourth spells what the second character begins with.
-    pieces = NORMALIZING["NFKD"].tokenize(Text("\u0e33\u0800"), Reading()).pieces
+    pieces = tokenized_alone(NORMALIZING["NFKD"], Text("\u0e33\u0800"), Reading()).pieces
     assert [piece.end for piece in pieces[1:]] == [3, 3, 3, 3, 3, 4, 5, 6]
 
 
 def test_lower_case_tokens_hold_the_texts_own_letters() -> None:
-    pieces = NORMALIZING["lower case"].tokenize(Text("The CAT sat"), Reading()).pieces
+    pieces = tokenized_alone(NORMALIZING["lower case"], Text("The CAT sat"), Reading()).pieces
     assert b"".join(piece.bytes for piece in pieces) == b"The CAT sat"
 
 
@@ -224,12 +230,12 @@ def test_lower_case_tokens_hold_the_texts_own_letters() -> None:
     ],
 )
 def test_parts_of_words_spell_the_blanks_that_their_marks_stand_for(name: str, expected: list[tuple[str, str]]) -> None:
-    pieces = NORMALIZING[name].tokenize(Text("The cats"), Reading()).pieces
+    pieces = tokenized_alone(NORMALIZING[name], Text("The cats"), Reading()).pieces
     assert [(piece.token, piece.spelling) for piece in pieces] == expected
 
 
 def test_a_combining_mark_at_the_boundary_straddles() -> None:
-    first, second, *_ = NORMALIZING["NFC"].tokenize(Text("\u0301 the", "cafe"), Reading()).pieces
+    first, second, *_ = tokenized_alone(NORMALIZING["NFC"], Text("\u0301 the", "cafe"), Reading()).pieces
     assert (first.start, first.bytes, first.straddles) == (-1, "e\u0301".encode(), True)
     assert second.bytes == b" the"
 
@@ -237,20 +243,20 @@ def test_a_combining_mark_at_the_boundary_straddles() -> None:
 @pytest.mark.parametrize(("name", "first"), [("byte level", 0), ("prefix space", 0), ("byte fallback", 0)])
 def test_the_boundary_straddled_joint_and_separate(name: str, first: int) -> None:
     tokenizer = REVERSIBLE[name]
-    joint = tokenizer.tokenize(Text("tement", "The sta"), Reading())
+    joint = tokenized_alone(tokenizer, Text("tement", "The sta"), Reading())
     assert joint.pieces[first].straddles
     assert joint.pieces[first].start < 0 < joint.pieces[first].end
-    separate = tokenizer.tokenize(Text("tement", "The sta"), Reading(boundary="separate"))
+    separate = tokenized_alone(tokenizer, Text("tement", "The sta"), Reading(boundary="separate"))
     assert b"".join(piece.bytes for piece in separate.pieces) == b"tement"
 
 
 def test_a_character_cut_at_the_boundary_of_two_texts_is_never_lost() -> None:
-    tokenized = REVERSIBLE["byte level"].tokenize(Text("😀", "🎉"), Reading())
+    tokenized = tokenized_alone(REVERSIBLE["byte level"], Text("😀", "🎉"), Reading())
     assert b"".join(piece.bytes for piece in tokenized.pieces).endswith("😀".encode())
 
 
 def test_a_token_may_hold_part_of_a_character_and_shows_its_bytes() -> None:
-    pieces = REVERSIBLE["byte level"].tokenize(Text("a😀"), Reading()).pieces
+    pieces = tokenized_alone(REVERSIBLE["byte level"], Text("a😀"), Reading()).pieces
     assert len(pieces) > 2
     assert b"".join(piece.bytes for piece in pieces) == "a😀".encode()
     assert pieces[1].token.startswith("\\xf0")
@@ -258,7 +264,7 @@ def test_a_token_may_hold_part_of_a_character_and_shows_its_bytes() -> None:
 
 
 def test_offsets_count_bytes_not_characters() -> None:
-    pieces = REVERSIBLE["byte level"].tokenize(Text("日 cat"), Reading()).pieces
+    pieces = tokenized_alone(REVERSIBLE["byte level"], Text("日 cat"), Reading()).pieces
     assert pieces[-1].end == len("日 cat".encode()) == 7
 
 
@@ -269,41 +275,41 @@ def test_the_name_of_a_symbol_in_a_text_is_data_and_is_warned_of(
     monkeypatch.setattr(logging.getLogger("lmscore"), "propagate", True)
     tokenizer = REVERSIBLE["byte level"]
     text = Text(f"The {symbol} cat", origin="words.txt, line 3")
-    assert not {0, 1} & set(ids(tokenizer.tokenize(text, Reading())))
+    assert not {0, 1} & set(ids(tokenized_alone(tokenizer, text, Reading())))
     assert f"words.txt, line 3 contains {symbol}" in caplog.text
     caplog.clear()
-    parsed = tokenizer.tokenize(text, Reading(parse_special=True))
+    parsed = tokenized_alone(tokenizer, text, Reading(parse_special=True))
     assert {0, 1} & set(ids(parsed)) == {0 if symbol == models.START else 1}
     assert b"".join(piece.bytes for piece in parsed.pieces) == text.text.encode()
     assert caplog.text == ""
-    assert not {0, 1} & set(ids(tokenizer.tokenize(text, Reading())))  # and it does not stick
+    assert not {0, 1} & set(ids(tokenized_alone(tokenizer, text, Reading())))  # and it does not stick
 
 
 def test_a_symbol_in_the_context_is_data_too(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("lmscore"), "propagate", True)
-    tokenized = REVERSIBLE["byte level"].tokenize(Text(" cat", "<s>The"), Reading())
+    tokenized = tokenized_alone(REVERSIBLE["byte level"], Text(" cat", "<s>The"), Reading())
     assert 0 not in tokenized.context
     assert "<s>" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["prefix space", "prefix space by a normalizer"])
 def test_the_space_that_sentencepiece_adds_is_in_no_token(name: str) -> None:
-    pieces = REVERSIBLE[name].tokenize(Text("The cat"), Reading()).pieces
+    pieces = tokenized_alone(REVERSIBLE[name], Text("The cat"), Reading()).pieces
     assert (pieces[0].start, pieces[0].bytes[:1]) == (0, b"T")
     assert REVERSIBLE[name].vocabulary.bytes_of(pieces[0].id).startswith(b" ")
 
 
 def test_a_token_of_nothing_but_the_added_space_is_scored_with_the_text() -> None:
     tokenizer = REVERSIBLE["prefix space"]
-    first, second = tokenizer.tokenize(Text("\n"), Reading()).pieces
+    first, second = tokenized_alone(tokenizer, Text("\n"), Reading()).pieces
     assert (first.bytes, second.bytes) == (b"", b"\n")
     assert (first.token, first.spelling, first.special) == (" ", " ", False)
-    assert tokenizer.tokenize(Text("a", "\n"), Reading()).context == (first.id, second.id)
+    assert tokenized_alone(tokenizer, Text("a", "\n"), Reading()).context == (first.id, second.id)
 
 
 def test_the_space_that_is_added_behind_a_symbol_takes_no_bytes_from_the_next_token() -> None:
     text = "</s>한국 cat"
-    pieces = REVERSIBLE["prefix space"].tokenize(Text(text), Reading(parse_special=True)).pieces
+    pieces = tokenized_alone(REVERSIBLE["prefix space"], Text(text), Reading(parse_special=True)).pieces
     assert (pieces[1].bytes, pieces[1].spelling) == (b"", " ")
     assert b"".join(piece.bytes for piece in pieces) == text.encode()
 
@@ -311,7 +317,7 @@ def test_the_space_that_is_added_behind_a_symbol_takes_no_bytes_from_the_next_to
 def test_a_character_that_is_made_several_words_is_one_all_the_same() -> None:
     backend = models.byte_fallback(*SPECIAL, prefix="always")
     backend.normalizer = normalizers.Replace("–", " - ")
-    tokens = Tokenizer(backend, 1, 2).tokenize(Text("a–b c"), Reading()).pieces
+    tokens = tokenized_alone(Tokenizer(backend, 1, 2), Text("a–b c"), Reading()).pieces
     assert [piece.spelling for piece in tokens][:4] == [" a", " ", "-", " b"]
     assert b"".join(piece.bytes for piece in tokens[:3]) == "a–".encode()
     scored = [Token(i, p.id, p.token, p.bytes, p.start, p.end, -1.0, spelling=p.spelling) for i, p in enumerate(tokens)]
@@ -335,26 +341,26 @@ def test_a_tokenizer_that_truncates_and_pads_does_neither_here() -> None:
     backend = models.byte_level(models.START, models.END)
     backend.enable_truncation(4)
     backend.enable_padding(length=64)
-    pieces = Tokenizer(backend, 0, 1).tokenize(Text("The cat sat on the mat"), Reading()).pieces
+    pieces = tokenized_alone(Tokenizer(backend, 0, 1), Text("The cat sat on the mat"), Reading()).pieces
     assert b"".join(piece.bytes for piece in pieces) == b"The cat sat on the mat"
 
 
 def test_the_end_symbol_holds_no_bytes_and_stands_at_the_end() -> None:
-    *_, end = REVERSIBLE["byte level"].tokenize(Text("日"), Reading(eos=True)).pieces
+    *_, end = tokenized_alone(REVERSIBLE["byte level"], Text("日"), Reading(eos=True)).pieces
     assert (end.id, end.token, end.bytes, end.start, end.end) == (1, models.END, b"", 3, 3)
     assert end.special
     with pytest.raises(LmscoreError, match="--eos"):
-        Tokenizer(models.byte_level(models.START), 0, None).tokenize(Text("a"), Reading(eos=True))
+        tokenized_alone(Tokenizer(models.byte_level(models.START), 0, None), Text("a"), Reading(eos=True))
 
 
 def test_a_text_without_tokens_is_an_error_that_names_it() -> None:
     with pytest.raises(LmscoreError, match=r"words\.txt, line 7: it is empty"):
-        REVERSIBLE["byte level"].tokenize(Text("", "context", "words.txt, line 7"), Reading())
+        tokenized_alone(REVERSIBLE["byte level"], Text("", "context", "words.txt, line 7"), Reading())
 
 
 def test_an_unpaired_surrogate_is_an_error_that_names_the_byte() -> None:
     with pytest.raises(LmscoreError, match="not valid UTF-8 at byte 3"):
-        REVERSIBLE["byte level"].tokenize(Text("日\ud800"), Reading())
+        tokenized_alone(REVERSIBLE["byte level"], Text("日\ud800"), Reading())
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -364,11 +370,11 @@ def test_a_long_text_is_cut_as_if_at_once(name: str, monkeypatch: pytest.MonkeyP
     strange = "naïve cafe\u0301 日本語 😀😀 \n\n\t  x" + "a" * 90 + " " * 90 + "The CAT sat. "
     [passage] = models.passages(3, [6000])
     for text in (passage, strange * 20, "a" * 3000, " " * 3000 + "x", "ab" * 1500, passage[:1500] + strange * 9):
-        whole = list(tokenizer.tokenize(Text(text), Reading()).pieces)
+        whole = list(tokenized_alone(tokenizer, Text(text), Reading()).pieces)
         with monkeypatch.context() as patch:
             patch.setattr("lmscore.cutting.STRETCH", 700)
             patch.setattr("lmscore.cutting.OVERLAP", 150)
-            assert list(tokenizer.tokenize(Text(text), Reading()).pieces) == whole
+            assert list(tokenized_alone(tokenizer, Text(text), Reading()).pieces) == whole
 
 
 @pytest.fixture
@@ -391,7 +397,7 @@ def test_a_long_text_is_not_tokenized_at_once(lengths: list[int], monkeypatch: p
     [passage] = models.passages(3, [6000])
     for tokenizer in REVERSIBLE.values():
         lengths.clear()
-        tokenizer.tokenize(Text(passage), Reading())
+        tokenized_alone(tokenizer, Text(passage), Reading())
         assert 700 < max(lengths) < 2000
 
 
@@ -405,8 +411,8 @@ def test_texts_after_one_context_are_cut_as_each_by_itself(name: str) -> None:
     for context in contexts:
         texts = [Text(follower, context) for follower in followers]
         for reading in (Reading(eos=True, parse_special=True), Reading(eos=True, boundary="separate")):
-            for text, tokenized in EVERY[name].tokenize_all(texts, reading, 1 << 12, 1 << 12):
-                alone = EVERY[name].tokenize(text, reading)
+            for text, tokenized in EVERY[name].tokenize(texts, reading, 1 << 12, 1 << 12):
+                alone = tokenized_alone(EVERY[name], text, reading)
                 assert tokenized.context == alone.context
                 assert list(tokenized.pieces) == list(alone.pieces)
 
@@ -416,7 +422,7 @@ def test_a_context_that_several_texts_follow_is_cut_once(lengths: list[int]) -> 
     for tokenizer in REVERSIBLE.values():
         lengths.clear()
         texts = [Text(f" and {number}", context) for number in range(20)]
-        assert len([*tokenizer.tokenize_all(texts, Reading(), 1 << 9, 1 << 9)]) == 20
+        assert len([*tokenizer.tokenize(texts, Reading(), 1 << 9, 1 << 9)]) == 20
         assert sum(lengths) < 3 * 6000
 
 
@@ -436,6 +442,6 @@ def test_a_text_that_changes_all_of_its_context_is_cut_with_all_of_it() -> None:
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("(ab)+!|."), "isolated")
     tokenizer = Tokenizer(backend, None, None)
     texts = [Text("a", "ab" * 500), Text("!", "ab" * 500)]
-    (_, calm), (_, loud) = tokenizer.tokenize_all(texts, Reading(), 1 << 12, 1 << 12)
+    (_, calm), (_, loud) = tokenizer.tokenize(texts, Reading(), 1 << 12, 1 << 12)
     assert (calm.context, calm.pieces.ids) == ((0, 1) * 500, (0,))
     assert (loud.context, loud.pieces.ids) == ((3,) * 500, (2,))

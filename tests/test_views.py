@@ -307,6 +307,13 @@ def test_a_terminal_too_narrow_for_the_figures_gets_them_all_the_same(
     assert narrow.split() == wide.replace("weakest", "").split()
 
 
+@pytest.mark.parametrize("first", [None, -1.0])
+def test_a_ranking_says_that_first_tokens_are_in_no_figure(first: float | None) -> None:
+    ranking = rank([scored([first, -2.0]), scored([first, -3.0])], (0, 1), "sum")
+    shown = " ".join(" ".join(printed(ranking_view(ranking, Page()), 80)).split())
+    assert ("No figure holds a candidate's first token: nothing stands before it" in shown) == (first is None)
+
+
 @pytest.mark.parametrize("width", [50, 60, 80, 140])
 def test_accuracies_are_cut_at_no_width(width: int) -> None:
     hits: dict[Measure, Hits] = dict.fromkeys(("sum", "mean", "byte", "pmi"), Hits(2, 0, 3))

@@ -142,7 +142,7 @@ def with_behind(
     limit: int | None,
     stride: int | None,
     steady: float,
-    asked: int,
+    target: int,
 ) -> Iterator[Window]:
     """The windows of a sequence, and what is expected behind it: in the last of them if it has room, else in one more.
 
@@ -150,14 +150,14 @@ def with_behind(
 
     Args:
         steady: how many ids are read like any fewer: a window that would have more by this keeps its own.
-        asked: the id to ask for; any will do where only the others are of interest.
+        target: the id to ask for; any will do where only the others are of interest.
     """
     last = next(planned, Window(start + ids, len(start) + len(ids)))  # where nothing is scored, all there is
     for window in planned:
         yield last
         last = window
     if limit is None or len(last.ids) <= limit:
-        behind = replace(last, ids=(*last.ids, asked))
+        behind = replace(last, ids=(*last.ids, target))
         if len(last.ids) - 1 <= steady < len(last.ids):
             yield last
             behind = replace(behind, first=len(last.ids))
@@ -165,7 +165,7 @@ def with_behind(
         return
     yield last
     back = max(limit - len(start) + 1 - _moves(limit, stride), 1)
-    yield Window((*start, *ids[-back:], asked), len(start) + back, cut=True)
+    yield Window((*start, *ids[-back:], target), len(start) + back, cut=True)
 
 
 def _moves(limit: int, stride: int | None) -> int:

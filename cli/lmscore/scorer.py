@@ -142,7 +142,8 @@ class Scorer:
             tick: told again and again how many tokens are scored of those that are read together.
 
         Raises:
-            LmscoreError: as `score`, naming the text; the scores before it have been given.
+            LmscoreError: as `score`, naming the text; the scores before it have been given. Or of texts that are read
+                together: memory ran out, or the model cannot read as many tokens.
         """
         if isinstance(texts, str):
             raise TypeError("texts are a stream of them; put an only one into a list, or give it to `score`")
@@ -248,7 +249,7 @@ class Scorer:
         first = FIRST_LOOK_AHEAD if soon else self.look_ahead
         stream = (Text(item) if isinstance(item, str) else item for item in texts)
         context: str | None = None
-        for text, tokenized in self._tokenizer.tokenize_all(stream, reading, first, self.look_ahead):
+        for text, tokenized in self._tokenizer.tokenize(stream, reading, first, self.look_ahead):
             greatest = max(tokenized.ids)
             if greatest >= self._network.vocabulary:
                 raise LmscoreError(

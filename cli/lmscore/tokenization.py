@@ -97,29 +97,22 @@ class Tokenizer:
         self.vocabulary = Vocabulary(backend, bos, eos)
         self._cutter = Cutter(backend, self.vocabulary)
 
-    def tokenize(self, text: Text, reading: Reading) -> Tokenized:
-        """Cut a text, after its context, into tokens.
-
-        Joined, context and text are tokenized together as a model would meet them; a token that
-        holds any byte of the text belongs to the text, even if it holds bytes of the context too.
-
-        Raises:
-            LmscoreError: the text has no tokens, is not valid Unicode, or has no end symbol to score.
-        """
-        ((_, tokenized),) = self.tokenize_all([text], reading, 1, 1)
-        return tokenized
-
-    def tokenize_all(
+    def tokenize(
         self, texts: Iterable[Text], reading: Reading, size: int, most: int
     ) -> Iterator[tuple[Text, Tokenized]]:
-        """Cut a stream of texts as `tokenize` does, several at a time, on several cores.
+        """Cut a stream of texts, each after its context, into tokens: several at a time, on several cores.
 
-        A context that stands before some texts in a row is cut once. What is wrong with a text is raised when it is its
-        turn.
+        Joined, context and text are tokenized together as a model would meet them; a token that holds any byte of the
+        text belongs to the text, even if it holds bytes of the context too. A context that stands before some texts in
+        a row is cut once.
 
         Args:
             size: how many characters to read ahead at first.
             most: how many at most.
+
+        Raises:
+            LmscoreError: it is the turn of a text that has no tokens, is not valid Unicode, or has no end symbol to
+                score.
         """
         before: str | None = None
         stems: dict[str | None, Stem] = {}
