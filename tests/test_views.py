@@ -23,7 +23,7 @@ from lmscore.views.table import Page, ranking_view, score_view, surprisal_bar
 from lmscore.views.units import Unit
 
 from .cli import Cli, environment
-from .scores import MODEL, of_pieces
+from .scores import MODEL, of_pieces, scored
 from .shown import ESCAPE, EVIL, acting, printed
 
 OTHERS = tuple(Alternative(128000 + i, "x", "長い単語".encode() * (i + 1), -12.5 - i) for i in range(3))
