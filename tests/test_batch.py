@@ -707,7 +707,7 @@ def test_an_answer_that_is_none(cli: Cli, tmp_path: Path, sober: Path) -> None:
     source = jsonl(tmp_path / "in.jsonl", [{"c": ["a", "b"], "label": 2}])
     words = ("--candidates-column", "c", "--gold-column", "label", "-m", sober)
     assert (
-        'column "label" is 2, no candidate and no index of one; they count from 0'
+        'column "label" is 2, no candidate and no index of one; give its text, or its number, from 0'
         in cli("batch", source, "-o", tmp_path / "o.csv", *words).error
     )
     jsonl(source, [{"c": [" a", " b"], "label": "b"}])

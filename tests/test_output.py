@@ -200,7 +200,8 @@ def test_a_format_that_is_named_goes_before_the_name(cli: Cli, tmp_path: Path) -
 
 def test_units_change_tables_only(cli: Cli) -> None:
     for form in ("json", "csv"):
-        assert cli("score", "The", "--format", form, "--unit", "bits").out == cli("score", "The", "--format", form).out
+        said = cli("score", "The", "--format", form, "--unit", "bits").misuse
+        assert f"--unit is for tables, and this would write {form}" in said
     nats, bits = (objects(cli("score", "The", "--json").out)[0]["total_logprob"] / unit for unit in (1, math.log(2)))
     assert f"total {nats:.4f} nats" in cli("score", "The").out
     assert f"total {bits:.4f} bits" in cli("score", "The", "--unit", "bits").out

@@ -383,7 +383,7 @@ def test_words_and_units(cli: Cli, tmp_path: Path) -> None:
     record = json.loads(cli("score", "The cats sat.", "--words", "--json").out)
     root = page((tmp_path / "a.html").read_text(encoding="utf-8"))
     table = root.find("table")[0]
-    assert [one.text for one in table.find("th")] == ["#", "word", "tokens", "bits", "prob", "correction"]
+    assert [one.text for one in table.find("th")] == ["#", "word", "tokens", "log2 prob", "prob", "correction"]
     assert [row[3] for row in rows(table)] == [f"{word['logprob'] / math.log(2):.4f}" for word in record["words"]]
     assert "Words corrected" in root.find("main")[0].text
     assert told(root)[0][1][0][2][1].endswith(" bits")

@@ -21,6 +21,7 @@ BOS, EOS = 0, 1
     [
         (".", 5, BOS, EOS, "--bos"),
         ("none", 5, BOS, EOS, StartSymbol(None, None, "--bos none")),
+        ("None", 5, BOS, EOS, StartSymbol(None, None, "--bos none")),
         (None, 5, BOS, EOS, "catalogue"),
         (None, None, BOS, EOS, StartSymbol(BOS, "<s>", "tokenizer bos")),
         (None, None, None, EOS, StartSymbol(EOS, "<|endoftext|>", "tokenizer eos")),
@@ -36,12 +37,18 @@ def test_the_first_of_user_catalogue_bos_and_eos_decides(
     assert (start if isinstance(decided, StartSymbol) else start.source) == decided
 
 
-def test_a_start_symbol_is_named_by_id_by_vocabulary_entry_or_by_text(folder_of: Callable[[str], Path]) -> None:
+def test_a_start_symbol_is_named_by_id_by_vocabulary_entry_or_by_text(
+    folder_of: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that is an ordinary word is said to be one: a slip, mostly."""
     folder = str(folder_of("llama"))
     for wanted, id in (("1", 1), (models.END, 1), ("Ġthe", None), (" the", None)):
         start = open_scorer(folder, bos=wanted).start
         assert start.source == "--bos"
         assert start.id == id if id is not None else start.token == " the"
+        said = f"--bos {wanted}: the token {start.token} is no special symbol of this model's"
+        assert caplog.messages == ([] if id == 1 else [said])
+        caplog.clear()
 
 
 @pytest.mark.parametrize("wanted", ["no such token", "600", "99999999999999999999", "-1", ""])

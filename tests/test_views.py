@@ -314,15 +314,26 @@ def test_a_ranking_says_that_first_tokens_are_in_no_figure(first: float | None) 
     assert ("No figure holds a candidate's first token: nothing stands before it" in shown) == (first is None)
 
 
-@pytest.mark.parametrize("width", [50, 60, 80, 140])
-def test_accuracies_are_cut_at_no_width(width: int) -> None:
+@pytest.mark.parametrize("width", [50, *range(58, 78), 140])
+@pytest.mark.parametrize("name", ["anaphor_agreement", "abc"])
+def test_accuracies_are_cut_at_no_width(width: int, name: str) -> None:
     hits: dict[Measure, Hits] = dict.fromkeys(("sum", "mean", "byte", "pmi"), Hits(2, 0, 3))
     every: dict[Measure, Hits] = dict.fromkeys(hits, Hits(4, 0, 6))
-    corpus = Corpus(records=6, ranked=6, hits={"": every} | dict.fromkeys(("anaphor_agreement", "b"), hits))
+    corpus = Corpus(records=6, ranked=6, hits={"": every} | dict.fromkeys((name, "b"), hits))
     shown = " ".join(printed(summary_view(corpus, MODEL, "sum", width), width))
     assert {figure for figure in shown.split() if figure.startswith("66")} == {"66.7%"}
     heads, *gone = shown.split("group")[1].split("left out, for want of room: ")
-    assert ("pmi" in heads, bool(gone)) == (width > 60, width <= 60)
+    assert ("by pmi" in heads) != bool(gone)
+    assert bool(gone) == (width < (76 if len(name) > 8 else 68))
+
+
+@pytest.mark.parametrize(("ranked", "said"), [(3, True), (2, False)])
+def test_records_that_name_no_answer_are_told_of_below_the_accuracies(ranked: int, said: bool) -> None:
+    both: dict[Measure, Hits] = {"sum": Hits(2, 0, 2)}
+    shown = "\n".join(
+        printed(summary_view(Corpus(records=ranked, ranked=ranked, hits={"": both}), MODEL, "sum", 80), 80)
+    )
+    assert ("1 record without a right answer: in none of these." in shown) == said
 
 
 @pytest.mark.parametrize(("groups", "said"), [(["x"], "1 record without a group"), (["x", "y"], None)])

@@ -120,7 +120,8 @@ def _group(line: str, where: str) -> tuple[str | None, list[str], list[str]]:
     if context is not None and not isinstance(context, str):
         raise LmscoreError(f'{where}: "context" is not a string; leave it out for none')
     if "candidates" not in group:
-        raise LmscoreError(f'{where}: there is no "candidates"; write "candidates": ["…"]')
+        own = "or name your own by lmscore batch --candidates-column"
+        raise LmscoreError(f'{where}: there is no "candidates"; write "candidates": ["…"], {own}')
     if not isinstance(candidates, list) or not candidates:
         raise LmscoreError(f'{where}: "candidates" is not a list with at least one string; write "candidates": ["…"]')
     for index, candidate in enumerate(candidates, 1):

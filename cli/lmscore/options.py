@@ -523,9 +523,11 @@ class Showing:
         """The format that is asked for.
 
         Raises:
-            WrongUsage: as `Format.of`.
+            WrongUsage: as `Format.of`, or for a unit as `Format.allow`.
         """
-        return Format.of(self.format, self.json, self.output)
+        form = Format.of(self.format, self.json, self.output)
+        form.allow(unit=self.html is None and self.unit is not Unit.nats)
+        return form
 
 
 @dataclass(frozen=True)

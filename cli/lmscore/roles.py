@@ -186,6 +186,6 @@ def _gold(row: Row, roles: Roles, candidates: Sequence[str]) -> int | None:
         return by_text
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(candidates):
         near = isinstance(value, str) and [one for one in candidates if one.strip() == value.strip()]
-        but = f"; {near[0]!r} is one: blanks count" if near else "; they count from 0" if type(value) is int else ""
+        but = f"; {near[0]!r} is one: blanks count" if near else "; give its text, or its number, from 0"
         raise RecordError(f'{row.where}: column "{roles.gold}" is {value!r}, no candidate and no index of one{but}')
     return value

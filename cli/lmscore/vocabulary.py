@@ -4,6 +4,7 @@ Knows nothing of how a text is cut into them, but for one that `--bos` names.
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from . import words
 from .errors import LmscoreError
 from .records import Marks
 from .spelling import check_unicode, speller
+
+log = logging.getLogger(__name__)
 
 
 class Vocabulary:
@@ -137,10 +140,13 @@ def decide_start(vocabulary: Vocabulary, wanted: str | None, catalogued: int | N
     Raises:
         LmscoreError: the user named a token that the model does not have.
     """
-    if wanted == "none":
+    if wanted is not None and wanted.lower() == "none":
         return StartSymbol(None, None, "--bos none")
     if wanted is not None:
-        return StartSymbol(*vocabulary.named(wanted), "--bos")
+        named, token = vocabulary.named(wanted)
+        if named not in vocabulary.symbols:
+            log.warning("--bos %s: the token %s is no special symbol of this model's", wanted, token)
+        return StartSymbol(named, token, "--bos")
     choices = ((catalogued, "catalogue"), (vocabulary.bos, "tokenizer bos"), (vocabulary.eos, "tokenizer eos"))
     for id, source in choices:
         if id is not None:

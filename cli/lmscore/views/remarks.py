@@ -279,6 +279,12 @@ def stretch_seen(stretch: Stretch) -> str:
     return shorten(spell_text(stretch.text) if stretch.text else spell_text(stretch.tokens[0].token), 40)
 
 
+def unanswered(corpus: Corpus) -> Iterator[str]:
+    """Says so where accuracies leave records out: those that name no right answer."""
+    if left_out := corpus.ranked - corpus.hits[""]["sum"].of:
+        yield f"{counted(left_out, 'record')} without a right answer: in none of these."
+
+
 def ungrouped(corpus: Corpus) -> Iterator[str]:
     """Says so where a table of groups leaves records out: those that belong to none."""
     grouped = sum(by["sum"].of for group, by in corpus.hits.items() if group)

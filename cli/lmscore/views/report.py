@@ -247,6 +247,7 @@ def _summary_section(corpus: Corpus, name: str, by: Measure) -> str:
         lines=remarks.corpus_figures(corpus),
         accuracy=_table(columns.accuracy(corpus, by)) if corpus.hits else None,
         groups=_table(columns.groups(corpus, by)) if len(corpus.hits) > 1 else None,
+        unanswered=list(remarks.unanswered(corpus)) if corpus.hits else [],
         ungrouped=list(remarks.ungrouped(corpus)) if len(corpus.hits) > 1 else [],
         unlikely=_table(columns.unlikely(corpus)) if corpus.unlikely else None,
         least_likely=remarks.least_likely(corpus).capitalize(),

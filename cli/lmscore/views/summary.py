@@ -8,7 +8,7 @@ from rich.text import Text as Line
 from ..corpus import Corpus
 from ..records import Measure, Provenance
 from . import columns
-from .remarks import corpus_figures, counted, least_likely, perplexity, ungrouped
+from .remarks import corpus_figures, counted, least_likely, perplexity, unanswered, ungrouped
 from .table import Page, add_columns, bare_table, fitting, provenance
 
 
@@ -35,7 +35,7 @@ def summary_view(corpus: Corpus, model: Provenance, by: Measure, width: int) -> 
     """
     parts: list[RenderableType] = [Line(line) for line in corpus_figures(corpus)]
     if corpus.hits:
-        parts += _table(columns.accuracy(corpus, by), width)
+        parts += [*_table(columns.accuracy(corpus, by), width), *map(Line, unanswered(corpus))]
     if len(corpus.hits) > 1:
         parts += [*_table(columns.groups(corpus, by), width), *map(Line, ungrouped(corpus))]
     if corpus.unlikely:

@@ -202,14 +202,14 @@ def add_columns(table: Table, shown: Sequence[Column]) -> Iterator[tuple[Line, .
     """Give a table its heads; the rows that belong below them."""
     for column in shown:
         if column.wraps:
-            table.add_column(column.head, overflow="fold", min_width=8)
+            table.add_column(column.head, overflow="fold", min_width=FEWEST)
         else:
             table.add_column(column.head, justify="right", no_wrap=True)
     return zip(*(map(Line, column.cells) for column in shown), strict=True)
 
 
-ENOUGH = 16
-"""Columns for a candidate, if it is longer."""
+FEWEST, ENOUGH = 8, 16
+"""Columns for a candidate or another name: at least, and if it is longer."""
 
 
 def fitting(every: Iterable[Column], width: int) -> tuple[list[Column], list[Line]]:
@@ -228,7 +228,7 @@ def no_room(heads: Sequence[str]) -> list[Line]:
 
 def _width(column: Column) -> int:
     widest = max(map(cell_len, (column.head, *column.cells)))
-    return min(widest, ENOUGH) if column.wraps else widest
+    return min(max(widest, FEWEST), ENOUGH) if column.wraps else widest
 
 
 def _verdict(ranking: Ranking, unit: Unit) -> Iterator[Line]:

@@ -26,5 +26,5 @@ class Unit(str, Enum):
 
     @property
     def heading(self) -> str:
-        """The head of a column of log-probabilities."""
-        return "logprob" if self is Unit.nats else self.value
+        """The head of a column of log-probabilities: logarithms to which base."""
+        return {"nats": "logprob", "bits": "log2 prob", "log10": "log10 prob"}[self.value]
