@@ -30,7 +30,7 @@ IMPORTS = {
     "errors": "",
     "records": "",
     "planning": "",
-    "conversion": "errors weights",
+    "conversion": "errors unread weights",
     "catalogue": "errors",
     "hints": "formats records",
     "given": "errors files formats hints options records",
@@ -57,6 +57,7 @@ IMPORTS = {
     "alignment": "",
     "comparison": "alignment ranking records words",
     "spelling": "errors",
+    "unread": "errors",
     "vocabulary": "errors records spelling words",
     "cutting": "errors formats records spelling vocabulary",
     "tokenization": "cutting errors records spelling vocabulary",
@@ -107,7 +108,7 @@ FOREIGN = {
     "markupsafe": "views.report",
     "pyarrow": "encoding tables",
     "typer": "app options",
-    "torch": "accelerator attention conversion decoder engine linear loading pretrained scorer weights",
+    "torch": "accelerator attention conversion decoder engine linear loading pretrained scorer unread weights",
     "transformers": "conversion loading pretrained",
 }
 

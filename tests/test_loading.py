@@ -17,9 +17,10 @@ import transformers
 from huggingface_hub import errors
 from huggingface_hub import utils as hub_utils
 from safetensors.torch import load_file, save_file
+from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from lmscore import LmscoreError, loading, open_scorer
+from lmscore import LmscoreError, loading, open_scorer, unread
 from lmscore.conversion import read_gguf
 from lmscore.locating import Choice, Located, find
 
@@ -420,6 +421,77 @@ def test_a_gguf_file_with_weights_that_have_no_place(tmp_path: Path, caplog: pyt
     assert "left out" not in caplog.text
     open_scorer(str(gguf_model.write(tmp_path / "tiny.gguf", change=more)))
     assert "it holds 32 weights for which transformers' network has no place: left out" in caplog.text
+
+
+LLAMA_KEYS: Any = GGUF_CONFIG_MAPPING["llama"]
+"""What transformers reads of such a file, and what its configuration calls it."""
+
+
+def with_a_number(key: str, value: float) -> Callable[..., None]:
+    def change(file: Any, tensors: gguf_model.Tensors) -> None:
+        (file.add_float32 if isinstance(value, float) else file.add_uint32)(f"llama.{key}", value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("rope.dimension_count", 4, "its rope.dimension_count is 4, and transformers takes 8"),
+        ("final_logit_softcapping", 3.0, "its final_logit_softcapping is 3, and transformers takes None"),
+    ],
+)
+def test_a_gguf_file_that_says_what_transformers_does_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: float, said: str
+) -> None:
+    monkeypatch.setitem(LLAMA_KEYS, "rope.dimension_count", None)
+    assert said in refused(gguf_model.write(tmp_path / "tiny.gguf", change=with_a_number(key, value)))
+
+
+def test_a_gguf_file_whose_frequencies_transformers_does_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is with StarCoder2 and StableLM."""
+    monkeypatch.setitem(LLAMA_KEYS, "rope.freq_base", None)
+    path = gguf_model.write(tmp_path / "tiny.gguf", change=with_a_number("rope.scaling.factor", 1.0))
+    assert open_scorer(str(path)).score("a").num_tokens == 1  # 10000 is what it takes
+    told = with_a_number("rope.freq_base", 5e5)
+    monkeypatch.setattr(gguf.GGUFWriter, "add_rope_freq_base", lambda *_: None)
+    said = refused(gguf_model.write(tmp_path / "other.gguf", change=told))
+    assert "its rope.freq_base is 500000, and transformers takes 10000.0" in said
+
+
+def test_a_gguf_file_whose_window_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_scorer(str(gguf_model.write(tmp_path / "tiny.gguf", change=with_a_number("attention.sliding_window", 16))))
+    assert "its window of 16 tokens is left out: each token sees all before it" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["rope.scaling.factor", "rope.scale_linear"])
+def test_a_gguf_file_that_stretches_positions_without_saying_how(tmp_path: Path, key: str) -> None:
+    """By one number, as llama.cpp takes it."""
+    ways = (stretched_by_one, with_a_number(key, 4.0))
+    scorers = [open_scorer(str(gguf_model.write(tmp_path / f"{at}.gguf", change=way))) for at, way in enumerate(ways)]
+    text = models.passages(3, [200])[0]
+    one, other = (scorer.score(text).logprobs for scorer in scorers)
+    assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_a_gguf_file_that_holds_a_tied_head_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of Falcon and Bloom do; of a Llama such a head is one of its own."""
+
+    def twice(file: Any, tensors: gguf_model.Tensors) -> None:
+        tensors["output.weight"] = tensors["token_embd.weight"]
+
+    model, _, _ = read_gguf(gguf_model.write(tmp_path / "tiny.gguf", change=twice), torch.float32)
+    assert not model.config.tie_word_embeddings
+    reader = gguf.GGUFReader(tmp_path / "tiny.gguf")
+    unread.restore_network(model, reader, tmp_path)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    unread.restore_network(model, reader, tmp_path)
+    assert "left out" not in caplog.text
 
 
 def test_weights_that_lie_there_in_two_layouts_count_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

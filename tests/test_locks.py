@@ -55,11 +55,14 @@ def test_where_nothing_can_be_made_nobody_waits() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows locks otherwise")
-def test_a_disk_that_knows_no_locks_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_that_knows_no_locks_is_no_reason_to_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
     """As some that clusters share: there the lock is that the file is there."""
 
     def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
+        raise OSError(said, os.strerror(said))
 
     def busy() -> None:
         raise AssertionError("nobody holds it")

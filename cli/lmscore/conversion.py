@@ -1,25 +1,18 @@
 """A GGUF file into a transformers model and tokenizer, and those into a folder that the decoder reads.
 
-The reading is transformers' own. This module makes it quick, and restores what it leaves out: how text is cut before
-its byte pairs are merged, and how positions are stretched. What it cannot restore it refuses, or says. It knows no
+The reading is transformers' own. This module makes it quick; what it leaves out is `unread`'s business. It knows no
 catalogue, no cache and no network.
 """
 
 import functools
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
+from . import unread
 from .errors import LmscoreError
-
-log = logging.getLogger(__name__)
-
-# llama.cpp names the rule by which a byte-level vocabulary cuts text before merging. These vocabularies were trained
-# with every digit on its own; transformers does not know the names and would let "  12" keep its spaces apart.
-SINGLE_DIGIT_RULES = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 
 
 def read_gguf(
@@ -37,8 +30,7 @@ def read_gguf(
 
     Raises:
         ValueError, KeyError: transformers cannot read this file.
-        LmscoreError: the file is not a GGUF, or one of several parts; or its vocabulary is cut by a rule that nobody
-            here knows, or its positions are stretched by one.
+        LmscoreError: the file is not a GGUF, or one of several parts; or what is not read of it cannot be restored.
     """
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
@@ -48,12 +40,10 @@ def read_gguf(
 
     with _each_part_read_once():
         reader: Any = gguf.GGUFReader(str(path))
-        if (parts := _told(reader, "split.count") or 1) > 1:
-            raise LmscoreError(f"{path} is one of {parts} parts of a model; merge them: llama-gguf-split --merge")
+        unread.check_whole(reader, path)
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
-        _restore_cutting_rule(tokenizer, reader, path)
-        held = sum(int(tensor.n_elements) for tensor in reader.tensors if not tensor.name.startswith(STRETCHES))
-        check(held)
+        unread.restore_cutting(tokenizer, reader, path)
+        check(unread.num_weights(reader))
         model: Any
         told: Any
         model, told = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
@@ -63,9 +53,7 @@ def read_gguf(
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
         )
-        _restore_stretch(model, reader, path)
-    if (left_out := held - model.num_parameters()) > 0:
-        log.warning("%s: it holds %d weights for which transformers' network has no place: left out", path, left_out)
+        unread.restore_network(model, reader, path)
     return model, tokenizer, told
 
 
@@ -134,68 +122,3 @@ def _each_part_read_once() -> Iterator[None]:
         yield
     finally:
         names.GGUFReader, names.get_tensor_name_map = before
-
-
-def _told(reader: Any, key: str) -> Any:
-    """What a GGUF says of something; None if nothing."""
-    return reader.fields[key].contents() if key in reader.fields else None
-
-
-def _restore_cutting_rule(tokenizer: Any, reader: Any, path: Path) -> None:
-    from tokenizers import pre_tokenizers
-
-    rule = _told(reader, "tokenizer.ggml.pre")
-    if _told(reader, "tokenizer.ggml.model") != "gpt2" or rule == "gpt-2":
-        return
-    if rule is None or rule == "default":
-        if _told(reader, "general.architecture") != "gpt2":
-            log.warning("%s does not say how its text is cut: as GPT-2's, which may be wrong; newer files say it", path)
-        return
-    backend = tokenizer.backend_tokenizer
-    if rule in SINGLE_DIGIT_RULES:
-        digits = pre_tokenizers.Digits(individual_digits=True)
-        backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
-    elif isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
-        # transformers puts a Sequence here for each rule it knows, and a bare ByteLevel for one it does not.
-        raise LmscoreError(
-            f"{path}: its vocabulary cuts text by the rule {rule!r}, which transformers does not know, so the tokens "
-            "would be wrong; use the model's safetensors instead"
-        )
-
-
-STRETCHES = "rope_f"
-"""Begins the names of tensors that say by how much each rotary frequency is divided."""
-
-
-def _restore_stretch(model: Any, reader: Any, path: Path) -> None:
-    """Divide a model's rotary frequencies as its file says: all by one number (Chen et al. 2023, "Extending Context
-    Window of Large Language Models via Positional Interpolation"), or each by its own, as Llama 3's.
-
-    Raises:
-        LmscoreError: they are stretched in another way, or the model keeps them elsewhere.
-    """
-    import torch
-
-    architecture = _told(reader, "general.architecture")
-    if architecture in ("gpt-oss", "gpt_oss"):  # of which transformers reads it
-        return
-    kind = _told(reader, f"{architecture}.rope.scaling.type") or "none"
-    factor = float(_told(reader, f"{architecture}.rope.scaling.factor") or 1.0) if kind == "linear" else 1.0
-    divisors = torch.tensor([factor])
-    others = kind not in ("none", "linear")
-    for tensor in reader.tensors:
-        if tensor.name == "rope_freqs.weight":
-            divisors = divisors * torch.tensor(tensor.data.tolist())
-        elif tensor.name.startswith(STRETCHES):
-            others = True
-    if not others and bool((divisors == 1).all()):
-        return
-    rotary = getattr(model.base_model, "rotary_emb", None)
-    frequencies = getattr(rotary, "inv_freq", None)
-    if others or rotary is None or frequencies is None or len(divisors) not in (1, len(frequencies)):
-        raise LmscoreError(
-            f"{path}: it stretches positions in a way that transformers does not read, so the numbers would be wrong; "
-            "use the model's safetensors instead"
-        )
-    for held in (rotary.inv_freq, rotary.original_inv_freq):
-        held.div_(divisors)

@@ -229,6 +229,9 @@ def _write(path: Path, pins: Mapping[str, Any], state: State) -> None:
 
 def _locked(out: Path) -> contextlib.AbstractContextManager[None]:
     def busy() -> None:
-        raise LmscoreError(f"another lmscore is writing {out}; wait for it, or choose another place with -o")
+        raise LmscoreError(
+            f"another lmscore is writing {out}; wait for it, or choose another place with -o; "
+            f"if you know that none is, remove {lock_of(out)}"
+        )
 
     return locks.held(lock_of(out), busy, "choose another place with -o")

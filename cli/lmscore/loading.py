@@ -103,13 +103,13 @@ def _load_converted(choice: Choice, folder: Path, device: torch.device) -> tuple
     dtype = _dtype(choice.dtype)
     path = folder / "model.safetensors"
     damaged = f"{choice.name}: its copy in the cache is damaged; remove it with `lmscore models remove {choice.name}`"
-    with _translated(damaged):
+    with _translated(damaged), memory_errors():
         try:
             count = _check_weights(choice.name, folder)
         except LmscoreError as err:  # which says how other models are mended
             raise LmscoreError(f"{damaged}, and it is fetched anew") from err
     _check_memory(choice.name, count * dtype.itemsize, device)
-    with _translated(damaged):
+    with _translated(damaged), memory_errors():
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         backend = Backend.from_file(str(folder / "tokenizer.json"))

@@ -2,12 +2,15 @@
 
 import contextlib
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import interrupt
 from .errors import LmscoreError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 @contextlib.contextmanager
@@ -23,14 +26,11 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
     """
     import filelock
 
-    lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()  # where none can be, as in /proc, filelock waits for ever
+        lock = _lock(path)
         try:
-            with warnings.catch_warnings():  # a disk that knows no locks: that the file is there is one, then
-                warnings.simplefilter("ignore", UserWarning)
-                lock.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except filelock.Timeout:
             busy()
             lock.acquire()
@@ -46,3 +46,23 @@ def held(path: Path, busy: Callable[[], object], advice: str) -> Iterator[None]:
 
     with interrupt.undone(leave):
         yield
+
+
+def _lock(path: Path) -> "BaseFileLock":
+    """The system's lock on the file; on a disk that knows none, as some that clusters share, that the file is there.
+
+    Raises:
+        OSError: no file can be made beside it. (In /proc, say, filelock would wait for ever.)
+    """
+    import filelock
+
+    with tempfile.TemporaryFile(dir=path.parent) as probe:
+        try:
+            import fcntl
+
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            pass
+        except OSError:
+            return filelock.SoftFileLock(path)
+    return filelock.FileLock(path)
