@@ -284,6 +284,7 @@ def test_a_name_that_no_table_has_is_refused(cli: Cli, tmp_path: Path, name: str
 def test_a_text_that_begins_with_a_dash_is_no_option_behind_two(cli: Cli) -> None:
     assert "No such option: -5 (a text that begins with - goes behind --)" in cli("score", "-5 degrees").misuse
     assert "goes behind" not in cli("score", "a", "--vew", "heat").misuse
+    assert "'--explain': a whole number has to stand behind it" in cli("score", "a", "--explain", "--no-tokens").misuse
     assert cli("score", "--json", "--", "-5 degrees").code == 0
 
 

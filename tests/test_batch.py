@@ -437,13 +437,13 @@ BAD = [
     ("in.jsonl", b'{"text": "a", "text": "b"}\n', 'line 1: "text" stands there twice'),
     ("in.jsonl", b'{"text": "a"}\n{"text": 7}\n', 'in.jsonl, line 2: column "text" is 7, not a string'),
     ("in.jsonl", b'{"text": "a"}\n{"tex": "b"}\n', 'in.jsonl, line 2: there is no column "text"'),
-    ("in.jsonl", b'{"text": "a"}\n{"text": ""}\n', "in.jsonl, line 2 is empty, so there is nothing to score"),
+    ("in.jsonl", b'{"text": "a"}\n{"text": ""}\n', "in.jsonl, line 2: its text is empty, so there is nothing to score"),
     ("in.jsonl", b'{"text": "a"}\n{"text": "b", "x": "\\ud800"}\n', "line 2: half a surrogate pair"),
     ("in.jsonl", b'{"text": "a"}\n{"text": "b", "windows": 1}\n', 'line 2: it has a column "windows"'),
     ("in.jsonl", b'{"text": "a"}\n{"text": null}\n', 'in.jsonl, line 2: column "text" is null'),
     ("in.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "in.jsonl, line 2: not UTF-8"),
     ("in.csv", b"text,n\na,1\nb\xff,2\n", "in.csv, line 3: not UTF-8"),
-    ("in.csv", b"text\na\n\nb\n", "in.csv, line 3 is empty"),
+    ("in.csv", b"text\na\n\nb\n", "in.csv, line 3: its text is empty"),
     ("in.csv", b"text,n\na,1\nb\n", "in.csv, line 3: 1 fields, where the header has 2"),
     ("in.txt", b"a\n\xff\n", "in.txt, line 2: not UTF-8"),
 ]
@@ -1248,7 +1248,7 @@ def test_what_is_empty_stays_empty_whatever_is_joined_to_it(cli: Cli, tmp_path: 
     source = jsonl(tmp_path / "in.jsonl", [{"context": "The cat", **held}])
     named = [] if what == "text" else ["--candidates-column", "ends"]
     ended = cli("batch", source, "-o", tmp_path / "o.jsonl", "--context-column", "context", "--join", " ", *named)
-    assert "is empty, so there is nothing to score" in ended.error
+    assert "its text is empty, so there is nothing to score" in ended.error
 
 
 def test_a_part_that_nobody_knows_is_left_alone(cli: Cli, lines: Path, tmp_path: Path) -> None:

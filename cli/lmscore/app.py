@@ -32,6 +32,12 @@ Record = TypeVar("Record")
 NotParsed: Any = typer.BadParameter.__mro__[1]
 """What Typer raises for command lines that it cannot read; it gives this class no public name."""
 
+PLAINLY = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "a whole number has to stand behind it",
+}
+"""What it says, and what says more to who typed it."""
+
 app = typer.Typer(
     no_args_is_help=True,
     invoke_without_command=True,
@@ -56,7 +62,9 @@ def run() -> int:
         terminal.say("error", str(err))
         return 1
     except NotParsed as err:
-        said = err.format_message().replace("Value error, ", "").rstrip(".")  # nothing where help is shown instead
+        said = err.format_message().rstrip(".")  # nothing where help is shown instead
+        for theirs, ours in PLAINLY.items():
+            said = said.replace(theirs, ours)
         if re.match("No such option: -[^-]", said):
             said += " (a text that begins with - goes behind --)"
         return _misused(said, err.ctx and err.ctx.command_path)

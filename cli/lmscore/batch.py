@@ -175,7 +175,7 @@ def _asked(row: Row, job: Job, encoder: Encoder) -> Asked:
     found = asked(row, job.roles)
     fault = None if row.fault is not None else encoder.fault(row)
     if fault is None and not job.reading.eos and (empty := [text for text in found.texts if not text.text]):
-        fault = f"{empty[0].origin} is empty, so there is nothing to score without --eos"
+        fault = f"{empty[0].origin}: its text is empty, so there is nothing to score without --eos"
     return found if fault is None else Asked(row, fault=fault)
 
 

@@ -65,7 +65,7 @@ class Encoder:
         """
         self._form, self._header, self._added = form, header, added
         self._schema: Any = None
-        self._ends: dict[str, tuple[int, int]] = {}
+        self._ends: dict[str, tuple[int, int]] = {}  # of integers, by their path: the smallest and the largest
         if taken := self._taken(header):
             raise LmscoreError(f'the input has a column "{taken}" already; choose other names with --prefix')
 
