@@ -20,7 +20,7 @@ def scorer() -> Scorer:
 
 @pytest.fixture(scope="module")
 def groups() -> list[tuple[Text, ...]]:
-    return list(groups_from_jsonl(str(SAMPLES / "groups.jsonl"), ""))
+    return list(groups_from_jsonl(str(SAMPLES / "groups.jsonl")))
 
 
 def words(ranking: Ranking) -> Iterator[str]:
@@ -31,7 +31,7 @@ def test_every_sample_is_read_without_a_complaint(
     groups: list[tuple[Text, ...]], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert all(text.text for text in texts_from_file(str(SAMPLES / "lines.txt"), None))
-    assert len(next(groups_from_lines(str(SAMPLES / "candidates.txt"), None, ""))) == 6
+    assert len(next(groups_from_lines(str(SAMPLES / "candidates.txt"), None))) == 6
     assert all(group[0].context for group in groups)  # so that --by pmi can be tried
     assert next(whole_text(str(SAMPLES / "story.txt"), None)).text.count("\n") > 4
     rows = [line.split("\t") for line in (SAMPLES / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
@@ -41,7 +41,7 @@ def test_every_sample_is_read_without_a_complaint(
 
 @pytest.mark.slow
 def test_the_recogniser_is_right_by_sum_and_wrong_by_mean(scorer: Scorer) -> None:
-    (candidates,) = groups_from_lines(str(SAMPLES / "candidates.txt"), None, "")
+    (candidates,) = groups_from_lines(str(SAMPLES / "candidates.txt"), None)
     ranking = scorer.rank(candidates)
     assert next(words(ranking)) == "It is hard to recognize speech."
     assert candidates[ranking.flips["mean"]].text == "It's hard to wreck a nice beach."

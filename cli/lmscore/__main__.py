@@ -8,7 +8,7 @@ from . import interrupt
 
 
 def main() -> int:
-    """Run the command line; 0 done, 1 an expected failure, 2 wrong usage, 130 interrupted, 143 terminated."""
+    """Run the command line; 0 done, 1 an expected failure, 2 wrong usage; a signal ends the process."""
     interrupt.listen()
     fill_closed_streams()
     gc.disable()  # what is imported stays: no use in searching it for garbage

@@ -178,7 +178,6 @@ class Encoder:
             pyarrow.ArrowException: no type holds all of them: fractions, say, after integers beyond 2^53.
         """
         import pyarrow
-        import pyarrow.compute
         import pyarrow.parquet
 
         before = self._schema
@@ -186,6 +185,17 @@ class Encoder:
         self._schema = pyarrow.unify_schemas([*known, table.schema], promote_options="permissive")
         if before is None or not self._schema.equals(before):  # what Parquet cannot hold shows here, not at the end
             pyarrow.parquet.ParquetWriter(pyarrow.BufferOutputStream(), self._schema).close()
+        self._check_integers(table)
+
+    def _check_integers(self, table: Any) -> None:
+        """See that the columns' types hold the integers that were met, these values' among them.
+
+        Raises:
+            pyarrow.ArrowException: one does not.
+        """
+        import pyarrow
+        import pyarrow.compute
+
         for name, values in _leaves(table):
             if pyarrow.types.is_integer(values.type):
                 low, high = pyarrow.compute.min_max(values).as_py().values()

@@ -59,7 +59,7 @@ def whole_text(path: str, context: str | None) -> Iterator[Text]:
     yield Text(_decoded(data, name_of(path)), context, name_of(path))
 
 
-def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tuple[Text, ...]]:
+def groups_from_lines(path: str, context: str | None) -> Iterator[tuple[Text, ...]]:
     """A line file as one group of candidates; blank lines are skipped, and said.
 
     Raises:
@@ -70,7 +70,7 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
     candidates, blank = [], []
     for number, line in _lines(path):
         if line.strip():
-            candidates.append(Text(join + line, context, f"{name_of(path)}, line {number}", number - 1))
+            candidates.append(Text(line, context, f"{name_of(path)}, line {number}", number - 1))
         else:
             blank.append(str(number))
     if blank:
@@ -80,7 +80,7 @@ def groups_from_lines(path: str, context: str | None, join: str) -> Iterator[tup
     yield tuple(candidates)
 
 
-def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
+def groups_from_jsonl(path: str) -> Iterator[tuple[Text, ...]]:
     """A group a line: ``{"context": …, "candidates": […]}``. What other fields there are is said, of each once.
 
     Raises:
@@ -101,9 +101,8 @@ def groups_from_jsonl(path: str, join: str) -> Iterator[tuple[Text, ...]]:
             )
             warning = '%s: %s is not read, only "context" and "candidates"; lmscore batch keeps all fields'
             log.warning(warning, where, named)
-        between = join if context else ""
         yield tuple(
-            Text(candidate and between + candidate, context, f"{where}, candidate {index + 1}", index)
+            Text(candidate, context, f"{where}, candidate {index + 1}", index)
             for index, candidate in enumerate(candidates)
         )
     if empty:

@@ -6,7 +6,6 @@ Says on stderr what looks like a slip in them. Knows no model.
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
 
@@ -57,8 +56,7 @@ def _check_join(context: str | None, join: str) -> None:
 
 
 def _joined(texts: Iterable[Text], join: str) -> Iterator[Text]:
-    """Put something between texts and their context; an empty text stays empty."""
-    return (replace(text, text=text.text and join + text.text) for text in texts)
+    return (text.joined(join) for text in texts)
 
 
 def compared(texts: list[str], models: Sequence[str], context: str | None, join: str) -> Iterator[Text]:
@@ -101,7 +99,8 @@ def groups(file: str, form: opt.InputFormat | None, context: str | None, join: s
     if not lines and context is not None:
         raise WrongUsage('--context is for a file of lines; in JSONL each group has its own "context"')
     files.check_text(file)
-    return files.groups_from_lines(file, context, join) if lines else files.groups_from_jsonl(file, join)
+    read = files.groups_from_lines(file, context) if lines else files.groups_from_jsonl(file)
+    return (tuple(_joined(group, join)) for group in read)
 
 
 def begun(records: Iterator[Record]) -> Iterator[Record]:

@@ -8,7 +8,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -37,6 +37,10 @@ class Text:
     context: str | None = None
     origin: str = "the text"
     index: int = 0
+
+    def joined(self, by: str) -> "Text":
+        """The same with something between its context and it; as it is where one of the two is empty."""
+        return replace(self, text=by + self.text) if by and self.context and self.text else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,13 +121,12 @@ def asked(row: Row, roles: Roles) -> Asked:
         context = None if roles.context is None else _string(row, roles.context, nothing="")
         held = None if roles.group is None else row.fields.get(roles.group)
         group = None if held is None or held == "" else str(held)
-        join = roles.join if context else ""
         if not roles.candidates:
-            text = _string(row, roles.text or "")
-            return Asked(row, (Text(text and join + text, context, row.where),), group=group)
+            text = Text(_string(row, roles.text or ""), context, row.where)
+            return Asked(row, (text.joined(roles.join),), group=group)
         candidates = tuple(_candidates(row, roles.candidates))
         texts = tuple(
-            Text(candidate and join + candidate, context, f"{row.where}, candidate {index + 1}", index)
+            Text(candidate, context, f"{row.where}, candidate {index + 1}", index).joined(roles.join)
             for index, candidate in enumerate(candidates)
         )
         return Asked(row, texts, _gold(row, roles, candidates), group)

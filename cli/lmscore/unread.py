@@ -74,7 +74,8 @@ def restore_network(model: Any, reader: Any, path: Path) -> None:
     Raises:
         LmscoreError: it says something else than was made of it.
     """
-    for name, told, made in _misread(model, reader):
+    if misread := next(_misread(model, reader), None):
+        name, told, made = misread
         raise LmscoreError(f"{path}: its {name} is {told:g}, and transformers takes {made}, {WRONG}")
     if _told(reader, "general.architecture") not in ("gpt-oss", "gpt_oss"):  # of which transformers reads it
         _stretch(model, reader, path)
